@@ -1,0 +1,2 @@
+//! skeleton
+pub fn run() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
