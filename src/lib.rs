@@ -1,2 +1,11 @@
 //! skeleton
-pub fn run() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+#![allow(dead_code, clippy::all)]
+mod clock;
+mod env;
+mod error;
+mod host;
+mod secret;
+mod text;
+pub fn run() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

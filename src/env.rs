@@ -1,0 +1,75 @@
+//! The environment: every variable name that the tool reads, and the snapshot that the rest of the code is handed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+// Where the profile file is, and which profile is meant.
+pub(crate) const CONFIG_FILE: &str = "DATABRICKS_CONFIG_FILE";
+pub(crate) const CONFIG_PROFILE: &str = "DATABRICKS_CONFIG_PROFILE";
+pub(crate) const HOST: &str = "DATABRICKS_HOST";
+pub(crate) const CLUSTER_ID: &str = "DATABRICKS_CLUSTER_ID";
+pub(crate) const TOKEN: &str = "DATABRICKS_TOKEN";
+pub(crate) const AUTH_TYPE: &str = "DATABRICKS_AUTH_TYPE";
+pub(crate) const CLI_PATH: &str = "DATABRICKS_CLI_PATH";
+
+// How the tool itself behaves.
+pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";
+pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
+pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
+pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
+pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
+
+// Conventions of terminals and of the network.
+pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+pub(crate) const TERM: &str = "TERM";
+pub(crate) const MSYSTEM: &str = "MSYSTEM";
+pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+pub(crate) const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+pub(crate) const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
+pub(crate) const CURL_CA_BUNDLE: &str = "CURL_CA_BUNDLE";
+
+/// A snapshot of the environment, taken once at the start; tests make their own.
+///
+/// An empty variable counts as unset everywhere, as in every Databricks SDK.
+#[derive(Clone, Default)]
+pub(crate) struct Env {
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Env {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub(crate) fn of_process() -> Self {
+        Self { variables: std::env::vars_os().collect() }
+    }
+
+    /// The value of a variable, if it is set, not empty and text.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(std::ffi::OsStr::new(name)).and_then(|value| value.to_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that holds a path, which need not be text.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.variables.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// The user's home folder: `HOME` (`USERPROFILE` on Windows), and nothing else, so that a test or a job can move it.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.path(HOME)
+    }
+
+    /// The same environment with one variable set: for what the tool tells itself, and for tests.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl std::fmt::Debug for Env {
+    /// Names only: values may be secrets.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.variables.keys()).finish()
+    }
+}

@@ -1,0 +1,274 @@
+//! [`Host`]: the origin a credential belongs to, and what may be typed for it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::error::Failure;
+use crate::text;
+
+/// An origin in canonical form: `https://name[:port]`, or `http://` for loopback only; lower case, no default port, no path.
+///
+/// Two hosts are the same exactly if they are equal, so a token can be held to the host that it was issued for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Host {
+    origin: String,
+    name_start: usize,
+    name_end: usize,
+}
+
+/// What a pasted workspace address held besides the origin: ids in its query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AddressIds {
+    /// From `o`, `w` or `workspace_id`.
+    pub(crate) workspace_id: Option<String>,
+    /// From `a` or `account_id`.
+    pub(crate) account_id: Option<String>,
+}
+
+/// The cloud a workspace runs on, told by the end of its host name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cloud {
+    Aws,
+    Azure,
+    Gcp,
+}
+
+impl Cloud {
+    /// As the SDKs and `auth env` write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "AWS",
+            Self::Azure => "Azure",
+            Self::Gcp => "GCP",
+        }
+    }
+}
+
+/// First match wins; every other host counts as AWS, as in the SDKs.
+const CLOUD_SUFFIXES: &[(&str, Cloud)] = &[
+    (".azuredatabricks.net", Cloud::Azure),
+    (".databricks.azure.us", Cloud::Azure),
+    (".databricks.azure.cn", Cloud::Azure),
+    (".gcp.databricks.com", Cloud::Gcp),
+];
+
+/// Longest name that DNS knows (RFC 1035), with room for scheme, port and a pasted path.
+const LONGEST_ADDRESS: usize = 2048;
+
+impl Host {
+    /// Reads what a person or a file gives for a host: a bare name, an origin, or a whole address copied from the browser.
+    ///
+    /// The scheme defaults to https, path and query are dropped (the query's ids are returned by [`Host::parse_address`]).
+    ///
+    /// # Errors
+    /// With the reason, in words for the person who typed it: http outside loopback, user names, spaces, controls, non-ASCII names.
+    pub(crate) fn parse(address: &str) -> Result<Self, Failure> {
+        Self::parse_address(address).map(|(host, _)| host)
+    }
+
+    /// As [`Host::parse`], with the workspace and account id that the address carried in its query.
+    pub(crate) fn parse_address(address: &str) -> Result<(Self, AddressIds), Failure> {
+        let address = address.trim();
+        let refuse = |why: &str| Failure::new(format!("{} is not a workspace host: {why}", text::quoted(address)));
+        if address.is_empty() {
+            return Err(Failure::new("the host is empty: it must start with https://, such as https://my-workspace.cloud.databricks.com"));
+        }
+        if address.len() > LONGEST_ADDRESS {
+            return Err(refuse("it is too long"));
+        }
+        if let Some(odd) = address.chars().find(|c| c.is_whitespace() || text::is_unsafe(*c) || *c == '\\') {
+            return Err(refuse(&format!("it contains {}", odd.escape_default())));
+        }
+        let (scheme, rest) = match address.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => ("https".to_owned(), address),
+        };
+        if scheme != "https" && scheme != "http" {
+            return Err(refuse("it must start with https://"));
+        }
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(authority_end);
+        if authority.contains('@') {
+            return Err(refuse("it holds a user name; give the host alone"));
+        }
+        let (name, port) = split_port(authority).map_err(|why| refuse(&why))?;
+        if !name.is_ascii() {
+            return Err(refuse("its name is not ASCII; give the name in its xn-- form"));
+        }
+        let name = name.to_ascii_lowercase();
+        check_name(&name).map_err(|why| refuse(why))?;
+        let loopback = is_loopback(&name);
+        if scheme == "http" && !loopback {
+            return Err(refuse("it must start with https:// (plain http would send the token unprotected)").hint(format!("Try: --host https://{name}")));
+        }
+        let default_port = if scheme == "https" { 443 } else { 80 };
+        let port = match port {
+            Some(port) if port != default_port => format!(":{port}"),
+            _ => String::new(),
+        };
+        let name_start = scheme.len() + "://".len();
+        let host = Self { name_end: name_start + name.len(), name_start, origin: format!("{scheme}://{name}{port}") };
+        Ok((host, AddressIds::from_query(tail)))
+    }
+
+    /// The origin, as it is written to files and put before paths.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.origin
+    }
+
+    /// The name alone, without scheme and port; IPv6 addresses keep their brackets.
+    pub(crate) fn name(&self) -> &str {
+        &self.origin[self.name_start..self.name_end]
+    }
+
+    /// Whether the name means this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
+    pub(crate) fn is_loopback(&self) -> bool {
+        is_loopback(self.name())
+    }
+
+    pub(crate) fn cloud(&self) -> Cloud {
+        CLOUD_SUFFIXES.iter().find(|(suffix, _)| self.name().ends_with(suffix)).map_or(Cloud::Aws, |(_, cloud)| *cloud)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.origin)
+    }
+}
+
+impl AddressIds {
+    /// Compat: where an address carries several, `o` wins over `w` over `workspace_id`, as in the official CLI; `o` and `workspace_id` are numbers only.
+    fn from_query(tail: &str) -> Self {
+        let query = tail.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        let value = |key: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, v)| *k == key && !v.is_empty()).map(|(_, v)| v.to_owned());
+        let number = |key: &str| value(key).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
+        Self { workspace_id: number("o").or_else(|| value("w")).or_else(|| number("workspace_id")), account_id: value("a").or_else(|| value("account_id")) }
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
+    let (name, port) = match authority.strip_prefix('[') {
+        Some(_) => {
+            let end = authority.find(']').ok_or("its IPv6 address has no closing bracket")?;
+            let (name, rest) = authority.split_at(end + 1);
+            (name, rest.strip_prefix(':').or((!rest.is_empty()).then_some(rest)))
+        }
+        None => match authority.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (authority, None),
+        },
+    };
+    match port {
+        None | Some("") => Ok((name, None)),
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port > 0).map(|port| (name, Some(port))).ok_or_else(|| format!("{port} is no port"))
+        }
+        Some(port) => Err(format!("{} is no port", text::quoted(port))),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| "its IPv6 address cannot be read");
+    }
+    if name.is_empty() {
+        return Err("it has no host name");
+    }
+    if name.len() > 253 {
+        return Err("its name is too long");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+        return Err("its name holds characters that no host name has");
+    }
+    if name.split('.').any(|label| label.is_empty() || label.len() > 63 || label.starts_with('-')) {
+        return Err("its name has an empty or malformed part");
+    }
+    Ok(())
+}
+
+fn is_loopback(name: &str) -> bool {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_origins() {
+        for (typed, origin) in [
+            ("my.cloud.databricks.com", "https://my.cloud.databricks.com"),
+            ("  HTTPS://My.Cloud.Databricks.com/  ", "https://my.cloud.databricks.com"),
+            ("https://adb-12.3.azuredatabricks.net/?o=12#job/1", "https://adb-12.3.azuredatabricks.net"),
+            ("https://h.example:443/path", "https://h.example"),
+            ("h.example:8443", "https://h.example:8443"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://127.9.9.9:80", "http://127.9.9.9"),
+            ("http://localhost:5000/x?y", "http://localhost:5000"),
+            ("http://[::1]:5000", "http://[::1]:5000"),
+            ("127.0.0.1:18096", "https://127.0.0.1:18096"),
+        ] {
+            assert_eq!(Host::parse(typed).expect(typed).as_str(), origin, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_could_reach_another_host_is_refused() {
+        for typed in [
+            "",
+            "   ",
+            "https://",
+            "http://h.example",
+            "ftp://h.example",
+            "file:///etc/passwd",
+            "https://user:pw@h.example",
+            "https://h.example@evil.example",
+            "https://h.example\\evil.example",
+            "https://h example",
+            "h.example\nx",
+            "h.example\u{1b}[2J",
+            "https://h.example.",
+            "https://.h.example",
+            "https://h..example",
+            "https://h.example:99999",
+            "https://h.example:x",
+            "https://[::1",
+            "https://[::g]",
+            "https://münchen.example",
+            "https://-rf.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "https://h%2eexample",
+            "https://h.example:0",
+        ] {
+            let error = Host::parse(typed).expect_err(typed);
+            assert!(!error.to_string().contains(text::is_unsafe), "{error}");
+        }
+    }
+
+    #[test]
+    fn ids_come_from_the_query() {
+        let ids = |address| Host::parse_address(address).expect(address).1;
+        assert_eq!(ids("https://h.example/?o=123&w=ws").workspace_id.as_deref(), Some("123"));
+        assert_eq!(ids("https://h.example/?o=abc&w=ws").workspace_id.as_deref(), Some("ws"));
+        assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").workspace_id.as_deref(), Some("7"));
+        assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").account_id.as_deref(), Some("a-1"));
+        assert_eq!(ids("https://h.example"), AddressIds::default());
+    }
+
+    #[test]
+    fn clouds_follow_the_suffix() {
+        for (host, cloud) in [
+            ("https://adb-1.2.azuredatabricks.net", Cloud::Azure),
+            ("https://x.databricks.azure.us", Cloud::Azure),
+            ("https://1.2.gcp.databricks.com", Cloud::Gcp),
+            ("https://x.cloud.databricks.com", Cloud::Aws),
+            ("https://azuredatabricks.net.evil.example", Cloud::Aws),
+        ] {
+            assert_eq!(Host::parse(host).expect(host).cloud(), cloud, "{host}");
+        }
+    }
+}

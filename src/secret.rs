@@ -1,0 +1,51 @@
+//! [`Secret`]: text that must never be shown.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Hidden text: a token, a password, a client secret.
+///
+/// It has no `Display` and is not serialisable; `Debug` prints a mask; the memory is wiped on drop. The only way out is
+/// [`Secret::expose`], so that a search for that word finds every place where a secret leaves its type.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text in; surrounding white space is kept, because it may be part of a password.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(***)")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_the_text() {
+        let shown = format!("{:?} {:#?}", Secret::new("dapi123"), Some(Secret::new("dapi123")));
+        assert!(!shown.contains("dapi"), "{shown}");
+    }
+}
