@@ -1,8 +1,10 @@
 //! skeleton
 #![allow(dead_code, clippy::all)]
 mod clock;
+mod config;
 mod env;
 mod error;
+mod files;
 mod host;
 mod secret;
 mod text;

@@ -1,0 +1,421 @@
+//! [`Document`]: the profile file as its owner wrote it, of which one value can be changed and every other byte stays.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::config::lines::{self, Fault, Kind, Lines};
+
+/// The section that entries before any header belong to, as in the Go SDK.
+pub(crate) const DEFAULT_SECTION: &str = "DEFAULT";
+
+/// The bytes of the file, with views and edits by section and key.
+///
+/// Sections of the same name count as one and the last value of a key wins. Keys are compared without regard to case, as Python's `configparser` does.
+#[derive(Clone, Default)]
+pub(crate) struct Document {
+    bytes: Vec<u8>,
+}
+
+/// One `key = value` as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a> {
+    pub(crate) key: &'a str,
+    /// Decoded: without comment and quotes. Bytes that are no UTF-8 are replaced, which no valid attribute value survives.
+    pub(crate) value: Cow<'a, str>,
+    /// From 1.
+    pub(crate) line: usize,
+}
+
+/// A place that no reader of this file understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadLine {
+    pub(crate) line: usize,
+    pub(crate) fault: Fault,
+}
+
+/// One step of a walk over the file: what an item means in its section.
+enum Step<'a> {
+    Header(&'a str, Range<usize>),
+    /// `None` as section: the entry stands below a header that cannot be read, and belongs to nobody.
+    Entry(Option<&'a str>, lines::Entry, Range<usize>, usize),
+    Bad(BadLine),
+}
+
+impl Document {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The section names in the order of their first appearance, without those that hold nothing but a fault.
+    pub(crate) fn sections(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for step in self.steps() {
+            let name = match step {
+                Step::Header(name, _) | Step::Entry(Some(name), ..) => name,
+                _ => continue,
+            };
+            if seen.insert(name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// All fields in file order, each with its section: the one pass that commands over all profiles make.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, Field<'_>)> {
+        self.steps().filter_map(|step| match step {
+            Step::Entry(Some(section), entry, _, line) => Some((section, self.field(&entry, line)?)),
+            _ => None,
+        })
+    }
+
+    /// The fields of one section; `None` if the file has no such section.
+    pub(crate) fn section(&self, name: &str) -> Option<Vec<Field<'_>>> {
+        let mut fields = None;
+        for step in self.steps() {
+            match step {
+                Step::Header(header, _) if header == name => drop(fields.get_or_insert_with(Vec::new)),
+                Step::Entry(Some(section), entry, _, line) if section == name => {
+                    fields.get_or_insert_with(Vec::new).extend(self.field(&entry, line));
+                }
+                _ => {}
+            }
+        }
+        fields
+    }
+
+    /// The value of a key in a section.
+    pub(crate) fn get(&self, section: &str, key: &str) -> Option<Cow<'_, str>> {
+        self.section(section)?.into_iter().rfind(|field| field.key.eq_ignore_ascii_case(key)).map(|field| field.value)
+    }
+
+    /// The first line that cannot be read.
+    pub(crate) fn first_bad_line(&self) -> Option<BadLine> {
+        self.steps().find_map(|step| match step {
+            Step::Bad(bad) => Some(bad),
+            _ => None,
+        })
+    }
+
+    /// Whether these bytes are no text at all: another kind of file under this name.
+    pub(crate) fn is_binary(&self) -> bool {
+        self.bytes.contains(&0)
+    }
+
+    /// Gives keys their values: in place where the section has the key, else behind the section's last entry, else in a new section at the end.
+    ///
+    /// Only the lines of these keys change. An inline comment moves to a line of its own above, because Python's reader would take it for a part of the new value;
+    /// further lines of the same key, which the readers disagree about, go.
+    ///
+    /// The caller has checked section, keys and values with [`super::plain`], and that no line is bad (an indented one would become a part of a new entry above it).
+    pub(crate) fn set(&mut self, section: &str, fields: &[(&str, &str)]) {
+        if self.section(section).is_none() {
+            self.append_section(section, fields);
+            return;
+        }
+        for (key, value) in fields {
+            if !self.replace(section, key, value)
+                && let Some((at, style)) = self.end_of_section(section)
+            {
+                self.insert_line(at, &style.line(key, value));
+            }
+        }
+    }
+
+    /// Replaces the last entry of a key and drops earlier ones; `false` if the section has none.
+    fn replace(&mut self, section: &str, key: &str, value: &str) -> bool {
+        let mut present = self.entries(section, key);
+        let Some((last, entry)) = present.pop() else { return false };
+        let raw = &self.bytes[entry.value.clone()];
+        let unchanged = raw.trim_ascii() == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes();
+        if !unchanged {
+            let indent = &self.bytes[last.start..entry.key.start];
+            let delimiter = &self.bytes[entry.key.end..entry.value.start];
+            let gap = &raw[..raw.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(raw.len())];
+            let gap: &[u8] = if gap.is_empty() && raw.trim_ascii().is_empty() && delimiter.starts_with(b" ") { b" " } else { gap };
+            let line_end = self.line_end_of(&last);
+            let mut new = Vec::new();
+            if let Some(comment) = lines::comment(raw) {
+                let comment_end = if line_end.is_empty() { self.line_end() } else { line_end };
+                new.extend([indent, comment, comment_end].concat());
+            }
+            new.extend([indent, key.as_bytes(), delimiter, gap, value.as_bytes(), line_end].concat());
+            self.bytes.splice(last, new);
+        }
+        for (earlier, _) in present.into_iter().rev() {
+            self.bytes.drain(earlier);
+        }
+        true
+    }
+
+    /// Removes every line of a key from a section.
+    pub(crate) fn remove(&mut self, section: &str, key: &str) {
+        for (bytes, _) in self.entries(section, key).into_iter().rev() {
+            self.bytes.drain(bytes);
+        }
+    }
+
+    fn field(&self, entry: &lines::Entry, line: usize) -> Option<Field<'_>> {
+        let key = std::str::from_utf8(&self.bytes[entry.key.clone()]).ok()?;
+        let value = match lines::value(&self.bytes[entry.value.clone()]) {
+            Cow::Borrowed(value) => String::from_utf8_lossy(value),
+            Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
+        };
+        Some(Field { key, value, line })
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        let mut section = Some(DEFAULT_SECTION);
+        Lines::new(&self.bytes).filter_map(move |item| match item.kind {
+            Kind::Blank | Kind::Comment => None,
+            Kind::Section(name) => {
+                section = std::str::from_utf8(&self.bytes[name]).ok().map(str::trim);
+                section.map(|name| Step::Header(name, item.bytes))
+            }
+            Kind::Entry(entry) => Some(Step::Entry(section, entry, item.bytes, item.line)),
+            Kind::Bad(fault) => {
+                if fault == Fault::UnclosedSection {
+                    section = None;
+                }
+                Some(Step::Bad(BadLine { line: item.line, fault }))
+            }
+        })
+    }
+
+    /// Where the entries of one key stand: all bytes of each, and its parts.
+    fn entries(&self, section: &str, key: &str) -> Vec<(Range<usize>, lines::Entry)> {
+        self.steps()
+            .filter_map(|step| match step {
+                Step::Entry(Some(name), entry, bytes, _) if name == section && self.bytes[entry.key.clone()].eq_ignore_ascii_case(key.as_bytes()) => {
+                    Some((bytes, entry))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Behind the last entry of a section (or its header), and how its entries are written.
+    fn end_of_section(&self, section: &str) -> Option<(usize, Style)> {
+        let mut end = None;
+        for step in self.steps() {
+            match step {
+                Step::Header(name, bytes) if name == section => end = Some((bytes.end, Style::default())),
+                Step::Entry(Some(name), entry, bytes, _) if name == section => {
+                    let lead = &self.bytes[bytes.start..entry.value.start];
+                    let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
+                    let indent = self.bytes[bytes.start..entry.key.start].to_vec();
+                    end = Some((bytes.end, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
+                }
+                _ => {}
+            }
+        }
+        end
+    }
+
+    fn insert_line(&mut self, at: usize, line: &str) {
+        let line_end = self.line_end();
+        let mut new = Vec::new();
+        if at > 0 && self.bytes[at - 1] != b'\n' {
+            new.extend_from_slice(line_end);
+        }
+        new.extend([line.as_bytes(), line_end].concat());
+        self.bytes.splice(at..at, new);
+    }
+
+    fn append_section(&mut self, section: &str, fields: &[(&str, &str)]) {
+        let line_end = self.line_end();
+        let mut new = Vec::new();
+        if !self.bytes.is_empty() && !self.bytes.ends_with(b"\n") {
+            new.extend_from_slice(line_end);
+        }
+        if !self.bytes.trim_ascii().is_empty() && !self.bytes.ends_with(b"\n\n") && !self.bytes.ends_with(b"\r\n\r\n") {
+            new.extend_from_slice(line_end);
+        }
+        new.extend([format!("[{section}]").as_bytes(), line_end].concat());
+        let width = fields.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+        for (key, value) in fields {
+            new.extend([format!("{key:width$} = {value}").as_bytes(), line_end].concat());
+        }
+        self.bytes.extend(new);
+    }
+
+    /// The line end that the file uses: that of its first line.
+    fn line_end(&self) -> &'static [u8] {
+        match self.bytes.iter().position(|byte| *byte == b'\n') {
+            Some(feed) if feed > 0 && self.bytes[feed - 1] == b'\r' => b"\r\n",
+            _ => b"\n",
+        }
+    }
+
+    /// The line end of one item; empty if it is the last and has none.
+    fn line_end_of(&self, item: &Range<usize>) -> &'static [u8] {
+        let text = &self.bytes[item.clone()];
+        if text.ends_with(b"\r\n") {
+            b"\r\n"
+        } else if text.ends_with(b"\n") {
+            b"\n"
+        } else {
+            b""
+        }
+    }
+}
+
+/// How the entries of a section are written, so that a new one looks like its neighbours.
+#[derive(Default)]
+struct Style {
+    indent: Vec<u8>,
+    /// Columns from the start of the key to the delimiter.
+    width: usize,
+    spaced: bool,
+}
+
+impl Style {
+    fn line(&self, key: &str, value: &str) -> String {
+        let indent = String::from_utf8_lossy(&self.indent);
+        if self.width > 0 && !self.spaced {
+            return format!("{indent}{key}={value}");
+        }
+        let width = self.width.saturating_sub(1);
+        format!("{indent}{key:width$} = {value}")
+    }
+}
+
+impl std::fmt::Debug for Document {
+    /// The size only: the bytes hold secrets.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Document({} bytes)", self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn edited(file: &str, edit: impl Fn(&mut Document)) -> String {
+        let mut document = Document::new(file.as_bytes().to_vec());
+        edit(&mut document);
+        let once = document.clone().into_bytes();
+        edit(&mut document);
+        assert_eq!(once, document.into_bytes(), "the same edit again changes nothing");
+        String::from_utf8(once).expect("text")
+    }
+
+    fn set(file: &str, section: &str, key: &str, value: &str) -> String {
+        edited(file, |document| document.set(section, &[(key, value)]))
+    }
+
+    #[test]
+    fn only_the_line_of_the_key_changes() {
+        let file = "\u{feff}# mine\r\n[a]\r\n  host   =  https://x  \r\n;note\r\nunknown: kept\r\n[b]\r\nhost=y";
+        assert_eq!(set(file, "a", "host", "https://z"), file.replace("https://x  ", "https://z"));
+        assert_eq!(set(file, "b", "host", "z"), file.replace("host=y", "host=z"));
+        assert_eq!(set(file, "a", "host", "https://x").len(), file.len());
+    }
+
+    #[test]
+    fn new_keys_stand_with_their_section_and_look_like_it() {
+        assert_eq!(set("[a]\nhost  = x\n\n; of b\n[b]\n", "a", "token", "t"), "[a]\nhost  = x\ntoken = t\n\n; of b\n[b]\n");
+        assert_eq!(set("[a]\n\thost=x", "a", "token", "t"), "[a]\n\thost=x\n\ttoken=t\n");
+        assert_eq!(set("[a]", "a", "token", "t"), "[a]\ntoken = t\n");
+        assert_eq!(set("", "a", "token", "t"), "[a]\ntoken = t\n");
+        assert_eq!(set("[b]\r\nk = 1", "a", "token", "t"), "[b]\r\nk = 1\r\n\r\n[a]\r\ntoken = t\r\n");
+        assert_eq!(edited("", |document| document.set("a", &[("host", "h"), ("token", "t")])), "[a]\nhost  = h\ntoken = t\n");
+    }
+
+    #[test]
+    fn comments_quotes_continuations_and_doubles_are_resolved_where_a_value_is_replaced() {
+        assert_eq!(set("[a]\n  token = old ; why\n", "a", "token", "new"), "[a]\n  ; why\n  token = new\n");
+        assert_eq!(set("[a]\ntoken = \"old\"\n", "a", "token", "old"), "[a]\ntoken = old\n");
+        assert_eq!(set("[a]\ntoken = one\\\n  two\nhost = h\n", "a", "token", "new"), "[a]\ntoken = new\nhost = h\n");
+        assert_eq!(set("[a]\ntoken = one\n  two\nhost = h\n", "a", "token", "new"), "[a]\ntoken = new\nhost = h\n");
+        assert_eq!(set("[a]\ntoken = 1\nhost = h\nToken = 2\n[a]\ntoken = 3\n", "a", "token", "new"), "[a]\nhost = h\n[a]\ntoken = new\n");
+        assert_eq!(set("[a]\nToken = 2\n", "a", "token", "2"), "[a]\ntoken = 2\n");
+        assert_eq!(set("[a]\ntoken =\n", "a", "token", "new"), "[a]\ntoken = new\n");
+    }
+
+    #[test]
+    fn removal_takes_all_lines_of_the_key() {
+        let removed = |file: &str| edited(file, |document| document.remove("a", "token"));
+        assert_eq!(removed("[a]\ntoken = 1\n  more\nhost = h\ntoken = 2 ; x\n[b]\ntoken = 3\n"), "[a]\nhost = h\n[b]\ntoken = 3\n");
+    }
+
+    #[test]
+    fn a_broken_header_gives_its_entries_to_nobody() {
+        let document = Document::new(b"[good]\nhost = a\n[broken\ntoken = stray\n[next]\nhost = b\n".to_vec());
+        assert_eq!(document.get("good", "token"), None);
+        assert_eq!(document.sections(), ["good", "next"]);
+        assert_eq!(document.first_bad_line(), Some(BadLine { line: 3, fault: Fault::UnclosedSection }));
+    }
+
+    #[test]
+    fn sections_of_one_name_count_as_one_and_the_last_value_wins() {
+        let document = Document::new(b"k = 0\n[a]\nk = 1\n[b]\n[a]\nk = 2\n".to_vec());
+        assert_eq!(document.get("a", "K").as_deref(), Some("2"));
+        assert_eq!(document.get(DEFAULT_SECTION, "k").as_deref(), Some("0"));
+        assert_eq!(document.sections(), ["DEFAULT", "a", "b"]);
+        assert_eq!(document.section("b"), Some(vec![]));
+        assert_eq!(document.section("c"), None);
+    }
+
+    /// Files as people and tools leave them: every kind of line, in any order, with either line end.
+    fn any_file() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            Just(String::new()),
+            "[ \t]{0,2}[#;][ -~]{0,12}",
+            "\\[(DEFAULT|a|b|pro d|__settings__)\\][ ]{0,2}",
+            "[ \t]{0,3}(host|token|Token|cluster_id|custom)[ ]{0,3}[=:][ ]{0,2}[!-~ ]{0,16}",
+            "(host|token) = [a-z]{1,5} [#;] [a-z ]{0,6}",
+            "token = [a-z]{1,5}\\\\",
+            "token = (`[a-z]{0,3}|\"\"\"[a-z]{0,3}\"\"\"|\"[a-z]{0,3}\"|'[a-z]{0,3}')",
+            "[ ]{0,4}[a-z]{1,8}",
+            "\\[[a-z]{0,4}",
+        ];
+        (prop::collection::vec(line, 0..14), prop_oneof![Just("\n"), Just("\r\n")], any::<(bool, bool)>())
+            .prop_map(|(lines, end, (mark, last))| format!("{}{}{}", if mark { "\u{feff}" } else { "" }, lines.join(end), if last { end } else { "" }))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_edit_is_read_back_and_leaves_all_other_lines(file in any_file(), section in "(DEFAULT|a|b|new)", value in "[!-~]{1,12}") {
+            prop_assume!(crate::config::plain::check_value("token", &value).is_ok());
+            let before = Document::new(file.clone().into_bytes());
+            prop_assume!(before.first_bad_line().is_none());
+            let mut after = before.clone();
+            after.set(&section, &[("token", &value)]);
+            let read = after.get(&section, "token").map(Cow::into_owned);
+            prop_assert_eq!(read.as_deref(), Some(value.as_str()));
+            let mut again = after.clone();
+            again.set(&section, &[("token", &value)]);
+            prop_assert_eq!(&again.bytes, &after.bytes);
+            let other = |document: &Document| -> Vec<(String, String, String)> {
+                let mut fields: Vec<_> = document.fields().filter(|(s, f)| !(*s == section && f.key.eq_ignore_ascii_case("token")))
+                    .map(|(s, f)| (s.to_owned(), f.key.to_owned(), f.value.into_owned())).collect();
+                fields.sort();
+                fields
+            };
+            prop_assert_eq!(other(&before), other(&after));
+            let mut removed = after.clone();
+            removed.remove(&section, "token");
+            prop_assert_eq!(removed.get(&section, "token"), None);
+        }
+
+        #[test]
+        fn any_bytes_can_be_read_and_edited(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut document = Document::new(bytes);
+            document.first_bad_line();
+            prop_assert!(document.sections().len() <= document.fields().count() + 200);
+            document.set("p", &[("host", "h"), ("token", "t")]);
+            let read = document.get("p", "token").map(Cow::into_owned);
+            prop_assert_eq!(read.as_deref(), Some("t"));
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The dialect of `.databrickscfg`: how the bytes fall into lines, and what a line says.
+//!
+//! It is the dialect of the Go SDK's INI reader, because scripts know the official CLI by it, with two leniencies: a bad line spoils itself and not the file, and an
+//! indented line without a delimiter continues the value above it, as in Python's `configparser`. Nothing here allocates unless a value spans lines, and every item
+//! knows its exact bytes, so that [`super::document`] can change one and leave the rest.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// One item of the file: a line, or the several lines of one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// All of its bytes, with the line end.
+    pub(crate) bytes: Range<usize>,
+    /// Number of its first line, from 1.
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Blank,
+    /// A line whose first character is `#` or `;`.
+    Comment,
+    /// `[name]`; the range is the name.
+    Section(Range<usize>),
+    Entry(Entry),
+    /// Nothing that any reader of this file understands.
+    Bad(Fault),
+}
+
+/// Where the parts of `key = value` stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: Range<usize>,
+    /// From behind the delimiter to the end of the last line, without the line end.
+    pub(crate) value: Range<usize>,
+}
+
+/// Why a line cannot be read; the words of the official CLI, which scripts may search for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NoDelimiter,
+    UnclosedSection,
+    EmptyKey,
+    UnclosedQuote,
+}
+
+impl Fault {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::NoDelimiter => "key-value delimiter not found",
+            Self::UnclosedSection => "unclosed section",
+            Self::EmptyKey => "empty key name",
+            Self::UnclosedQuote => "missing closing quote",
+        }
+    }
+}
+
+/// Walks over the items of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines<'a> {
+    bytes: &'a [u8],
+    next: usize,
+    line: usize,
+}
+
+/// The byte order mark that some Windows editors put first.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let next = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Self { bytes, next, line: 1 }
+    }
+
+    /// The end of the line that starts at `start`, behind its line feed.
+    fn line_end(&self, start: usize) -> usize {
+        self.bytes[start..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |feed| start + feed + 1)
+    }
+
+    /// Reads the key and value at `content`; moves the end of the item on where the value goes over several lines.
+    fn entry(&self, content: Range<usize>, end: &mut usize) -> Result<Entry, Fault> {
+        let line = &self.bytes[content.clone()];
+        let delimiter = line.iter().position(|byte| matches!(byte, b'=' | b':')).ok_or(Fault::NoDelimiter)?;
+        if delimiter == 0 {
+            return Err(Fault::EmptyKey);
+        }
+        let key = trimmed(self.bytes, content.start..content.start + delimiter);
+        let value = trimmed(self.bytes, content.start + delimiter + 1..content.end);
+        let text = &self.bytes[value.clone()];
+        if let Some(quote) = opening_quote(text) {
+            let inside = value.start + quote.len();
+            let close = find(&self.bytes[inside..], quote).ok_or(Fault::UnclosedQuote)?;
+            *end = self.line_end(inside + close);
+        } else {
+            let mut last = text.last().copied();
+            while last == Some(b'\\') && *end < self.bytes.len() {
+                let next = trimmed(self.bytes, *end..self.line_end(*end));
+                *end = self.line_end(*end);
+                last = self.bytes[next].last().copied();
+            }
+        }
+        // An indented line that is neither key nor section nor comment goes on with the value.
+        while *end < self.bytes.len() && matches!(self.bytes[*end], b' ' | b'\t') {
+            let next = trimmed(self.bytes, *end..self.line_end(*end));
+            let text = &self.bytes[next];
+            if text.is_empty() || matches!(text[0], b'#' | b';' | b'[') || text.iter().any(|byte| matches!(byte, b'=' | b':')) {
+                break;
+            }
+            *end = self.line_end(*end);
+        }
+        Ok(Entry { key, value: content.start + delimiter + 1..without_line_end(self.bytes, content.start..*end).end })
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let start = self.next;
+        if start >= self.bytes.len() {
+            return None;
+        }
+        let mut end = self.line_end(start);
+        let content = trimmed(self.bytes, start..end);
+        let kind = match self.bytes[content.clone()].first() {
+            None => Kind::Blank,
+            Some(b'#' | b';') => Kind::Comment,
+            Some(b'[') => match self.bytes[content.clone()].iter().rposition(|byte| *byte == b']') {
+                Some(close) => Kind::Section(content.start + 1..content.start + close),
+                None => Kind::Bad(Fault::UnclosedSection),
+            },
+            Some(_) => match self.entry(content, &mut end) {
+                Ok(entry) => Kind::Entry(entry),
+                Err(fault) => {
+                    end = self.line_end(start);
+                    Kind::Bad(fault)
+                }
+            },
+        };
+        self.next = end;
+        let line = self.line;
+        self.line += self.bytes[start..end].iter().filter(|byte| **byte == b'\n').count();
+        Some(Item { bytes: start..end, line, kind })
+    }
+}
+
+/// The value that the raw text behind the delimiter stands for: comments cut, quotes taken off, continued lines joined.
+pub(crate) fn value(raw: &[u8]) -> Cow<'_, [u8]> {
+    let text = raw.trim_ascii();
+    if let Some(quote) = opening_quote(text) {
+        let inside = &text[quote.len()..];
+        return Cow::Borrowed(find(inside, quote).map_or(text, |close| &inside[..close]));
+    }
+    let (first, rest) = match text.iter().position(|byte| *byte == b'\n') {
+        None => (text, None),
+        Some(feed) => (text[..feed].trim_ascii(), Some(&text[feed + 1..])),
+    };
+    match (first.strip_suffix(b"\\"), rest) {
+        (Some(head), None) => Cow::Borrowed(head),
+        (Some(head), Some(rest)) => Cow::Owned(joined(head, rest)),
+        (None, rest) => {
+            let plain = unquoted(without_comment(first));
+            match rest {
+                None => Cow::Borrowed(plain),
+                Some(rest) => Cow::Owned([plain, b"\n", rest].concat()),
+            }
+        }
+    }
+}
+
+/// The inline comment of a one-line value with its `#` or `;`, if there is one.
+pub(crate) fn comment(raw: &[u8]) -> Option<&[u8]> {
+    let text = raw.trim_ascii();
+    if opening_quote(text).is_some() || text.contains(&b'\n') || text.ends_with(b"\\") {
+        return None;
+    }
+    let kept = without_comment(text).len();
+    (kept < text.len()).then(|| text[kept..].trim_ascii())
+}
+
+/// Lines that end in a backslash, joined as the Go reader does: each trimmed, the backslashes gone.
+fn joined(head: &[u8], rest: &[u8]) -> Vec<u8> {
+    let mut value = head.to_vec();
+    for line in rest.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        match line.strip_suffix(b"\\") {
+            Some(more) => value.extend_from_slice(more),
+            None => {
+                value.extend_from_slice(line);
+                break;
+            }
+        }
+    }
+    value
+}
+
+/// A comment inside a line starts with ` #`, or else with ` ;`; without the space in front the character belongs to the value.
+fn without_comment(text: &[u8]) -> &[u8] {
+    find(text, b" #").or_else(|| find(text, b" ;")).map_or(text, |at| text[..at].trim_ascii())
+}
+
+fn unquoted(text: &[u8]) -> &[u8] {
+    for quote in [b'"', b'\''] {
+        if text.len() >= 2 && text[0] == quote && text[1..].iter().position(|byte| *byte == quote) == Some(text.len() - 2) {
+            return &text[1..text.len() - 1];
+        }
+    }
+    text
+}
+
+/// The quotes that may hold line ends: three double quotes, or a backtick.
+fn opening_quote(text: &[u8]) -> Option<&'static [u8]> {
+    if text.len() > 3 && text.starts_with(b"\"\"\"") {
+        Some(b"\"\"\"")
+    } else if text.first() == Some(&b'`') {
+        Some(b"`")
+    } else {
+        None
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
+fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let text = &bytes[range.clone()];
+    let lead = text.len() - text.trim_ascii_start().len();
+    if lead == text.len() { range.end..range.end } else { range.start + lead..range.start + text.trim_ascii_end().len() }
+}
+
+fn without_line_end(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let text = &bytes[range.clone()];
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    range.start..range.start + text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every entry and fault of a file, as `section/key=value` and `!line fault`.
+    fn read(file: &str) -> Vec<String> {
+        let bytes = file.as_bytes();
+        let text = |range: &Range<usize>| String::from_utf8_lossy(&bytes[range.clone()]).into_owned();
+        let mut section = String::from("-");
+        let mut seen = Vec::new();
+        for item in Lines::new(bytes) {
+            match item.kind {
+                Kind::Section(name) => section = text(&name),
+                Kind::Entry(entry) => {
+                    let value = value(&bytes[entry.value.clone()]).into_owned();
+                    seen.push(format!("{section}/{}={}", text(&entry.key), String::from_utf8_lossy(&value)));
+                }
+                Kind::Bad(fault) => seen.push(format!("!{} {}", item.line, fault.words())),
+                Kind::Blank | Kind::Comment => {}
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn values_are_read_as_the_go_sdk_reads_them() {
+        for (line, value) in [
+            ("k = v", "v"),
+            ("k=v", "v"),
+            ("k : v", "v"),
+            ("k =", ""),
+            ("  k = v  ", "v"),
+            ("k = a=b:c", "a=b:c"),
+            ("k = a#b;c", "a#b;c"),
+            ("k = v ; note", "v"),
+            ("k = v # note ; more", "v"),
+            ("k = v ; note # more", "v ; note"),
+            ("k = \"q\"", "q"),
+            ("k = 'q'", "q"),
+            ("k = `q`", "q"),
+            ("k = `a # b`", "a # b"),
+            ("k = \"a\"b\"", "\"a\"b\""),
+            ("k = \"\"\"x\"\"\"", "x"),
+            ("k = a\\\n  b\\\n  c", "abc"),
+            ("k = c:\\dir\\", "c:\\dir"),
+            ("k = 100%done", "100%done"),
+            ("k = ; only a note", "; only a note"),
+            ("k = v\r", "v"),
+        ] {
+            assert_eq!(read(&format!("[s]\n{line}\n")), [format!("s/k={value}")], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_spoils_itself_only() {
+        assert_eq!(
+            read("[a]\nnovalue\nk = 1\n= x\n[b\nz = 2\n[c]\nq = `open\nr = 3\n"),
+            ["!2 key-value delimiter not found", "a/k=1", "!4 empty key name", "!5 unclosed section", "a/z=2", "!8 missing closing quote", "c/r=3"]
+        );
+    }
+
+    #[test]
+    fn a_value_may_go_over_lines() {
+        assert_eq!(read("[a]\nk = \"\"\"one\ntwo\"\"\"\nl = 1\n"), ["a/k=one\ntwo", "a/l=1"]);
+        assert_eq!(read("[a]\nk = one\n   two\n\tthree\nl = 1\n"), ["a/k=one\n   two\n\tthree", "a/l=1"]);
+        assert_eq!(read("[a]\nk = `x\n[b]\ny`\n[c]\nl = 1"), ["a/k=x\n[b]\ny", "c/l=1"]);
+    }
+
+    #[test]
+    fn marks_and_line_ends_do_not_matter() {
+        assert_eq!(read("\u{feff}[a]\r\nk = 1\r\n\r\n; note\r\n[b]\r\nk=2"), ["a/k=1", "b/k=2"]);
+        assert_eq!(read("k = before any section\n"), ["-/k=before any section"]);
+    }
+
+    #[test]
+    fn items_cover_every_byte_once() {
+        let file = "\u{feff}; c\n[a]\nk = \"\"\"x\ny\"\"\"\n bad\n\n[b\nz=`\n";
+        let mut next = BYTE_ORDER_MARK.len();
+        for item in Lines::new(file.as_bytes()) {
+            assert_eq!(item.bytes.start, next);
+            next = item.bytes.end;
+        }
+        assert_eq!(next, file.len());
+    }
+
+    #[test]
+    fn inline_comments_are_found() {
+        let found = |raw: &str| comment(raw.as_bytes()).map(|c| String::from_utf8_lossy(c).into_owned());
+        assert_eq!(found(" v ; note").as_deref(), Some("; note"));
+        assert_eq!(found(" v # note").as_deref(), Some("# note"));
+        assert_eq!(found(" `v ; no`"), None);
+        assert_eq!(found(" v;no"), None);
+    }
+}

@@ -1,0 +1,489 @@
+//! The one way the tool reads and writes the user's files: bounded reads, and writes that are locked, atomic and private.
+//!
+//! A write takes the lock of the folder, reads, changes, writes a temporary file with mode 0600 beside the target, syncs it, renames it over the target and syncs the
+//! folder. A crash at any point leaves the old file or the new one. A temporary file that a crash left behind holds secrets, so the next command that touches the
+//! file, reading or writing, removes it.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long to wait for another process that holds the lock before giving up with an error that says so.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+/// How often an update starts over because a program that does not lock changed the file meanwhile.
+const RETRIES: usize = 20;
+/// Links followed before a chain of symbolic links counts as a loop, as in Linux.
+const LONGEST_LINK_CHAIN: usize = 40;
+
+/// Why a file could not be read or written; names the file and says what the system said.
+#[derive(Debug)]
+pub(crate) struct FileError {
+    /// `read`, `write`, `lock`: what was tried.
+    action: &'static str,
+    path: PathBuf,
+    reason: String,
+}
+
+impl FileError {
+    fn new(action: &'static str, path: &Path, reason: impl fmt::Display) -> Self {
+        Self { action, path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "cannot {} {}: {}", self.action, self.path.display(), self.reason)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// What a file is on disk, to notice that somebody else replaced or changed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// A file's bytes and the facts about it that a rewrite has to keep.
+struct Snapshot {
+    bytes: Vec<u8>,
+    identity: Identity,
+    mode: u32,
+    owner: (u32, u32),
+}
+
+/// Reads a regular file of at most `limit` bytes; `None` only if there is none.
+///
+/// # Errors
+/// If it is a folder, a pipe, a socket or a device, too large, or cannot be read; never blocks on a pipe.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    remove_left_over(path);
+    Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+}
+
+/// The result of [`update`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Updated {
+    /// The mode the file had before, if others could read it: it has been tightened to the user alone.
+    pub(crate) tightened_from: Option<u32>,
+}
+
+/// Changes a file under the lock: `change` is given the present bytes (`None` if there is no file) and returns the new ones, or `None` to leave all as it is.
+///
+/// `change` may be called again if a program that does not lock changed the file meanwhile. A symbolic link is followed to its target, which is replaced in its own folder.
+///
+/// # Errors
+/// Whatever `change` returned, or why the file could not be read, locked or replaced; then the old file is untouched.
+pub(crate) fn update<F>(path: &Path, limit: u64, mut change: F) -> anyhow::Result<Updated>
+where
+    F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
+{
+    survive_file_size_limit();
+    let target = resolve_links(path)?;
+    let _lock = lock_folder(&target)?;
+    for _ in 0..RETRIES {
+        let before = snapshot(&target, limit)?;
+        let unchanged = Updated { tightened_from: None };
+        let Some(bytes) = change(before.as_ref().map(|snapshot| snapshot.bytes.as_slice()))? else { return Ok(unchanged) };
+        let same_bytes = before.as_ref().is_some_and(|snapshot| snapshot.bytes == bytes);
+        let looser = before.as_ref().map(|snapshot| snapshot.mode).filter(|mode| mode & 0o077 != 0);
+        if same_bytes && looser.is_none() {
+            return Ok(unchanged);
+        }
+        if replace(&target, before.as_ref(), &bytes)? {
+            return Ok(Updated { tightened_from: looser });
+        }
+    }
+    Err(FileError::new("write", &target, "another program keeps changing it at the same time").into())
+}
+
+/// Writes the temporary file and renames it over the target; `false` if the target is no longer what `before` saw.
+fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<bool, FileError> {
+    let fail = |error: io::Error| FileError::new("write", target, said(&error));
+    let temporary = temporary_beside(target);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(FileError::new("replace", &temporary, said(&error))),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    private(&mut options);
+    let mut file = options.open(&temporary).map_err(fail)?;
+    let written =
+        file.write_all(bytes).and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before))).and_then(|()| file.sync_all()).and_then(|()| {
+            let now = present_identity(target)?;
+            if now != before.map(|before| before.identity) {
+                return Ok(false);
+            }
+            fs::rename(&temporary, target).map(|()| true)
+        });
+    if !matches!(written, Ok(true)) {
+        // The error that brought us here is the one to report; a temporary file that stays is removed by the next command.
+        drop(fs::remove_file(&temporary));
+        return written.map_err(fail);
+    }
+    sync_folder(target);
+    Ok(true)
+}
+
+/// A file name that only the holder of the folder's lock may use, so that whatever a crash left there is known to be stale.
+fn temporary_beside(target: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".databricks-tmp");
+    target.with_file_name(name)
+}
+
+/// Removes a temporary file that a killed writer left behind, unless a living writer holds the lock.
+fn remove_left_over(path: &Path) {
+    let temporary = temporary_beside(path);
+    if fs::symlink_metadata(&temporary).is_ok()
+        && let Ok(folder) = open_lock(path)
+        && folder.try_lock().is_ok()
+    {
+        drop(fs::remove_file(temporary));
+    }
+}
+
+fn snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
+    let fail = |error: io::Error| FileError::new("read", path, said(&error));
+    let mut options = OpenOptions::new();
+    options.read(true);
+    without_blocking(&mut options);
+    let mut file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(FileError::new("read", path, kind_of(&metadata)));
+    }
+    let too_large = || FileError::new("read", path, format_args!("it is larger than {} MiB, which no such file is", limit >> 20));
+    if metadata.len() > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(Some(Snapshot { bytes, identity: identity(&metadata), mode: mode(&metadata), owner: owner(&metadata) }))
+}
+
+fn kind_of(metadata: &fs::Metadata) -> &'static str {
+    if metadata.is_dir() { "it is a folder, not a file" } else { "it is not a regular file" }
+}
+
+/// The system's words without Rust's `(os error 28)`, which tells a person nothing.
+fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
+    let mut target = path.to_owned();
+    for _ in 0..LONGEST_LINK_CHAIN {
+        match fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(FileError::new("write", path, "it is a symbolic link that leads back to itself"))
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The lock is the folder itself (`flock` on Unix), so no lock file is left in anybody's home or dotfiles repository.
+/// Where a folder cannot be locked (Windows, NFS) a file `<name>.lock` beside the target serves.
+#[cfg(unix)]
+fn open_lock(target: &Path) -> io::Result<File> {
+    File::open(folder_of(target))
+}
+
+#[cfg(not(unix))]
+fn open_lock(target: &Path) -> io::Result<File> {
+    open_lock_file(target)
+}
+
+fn open_lock_file(target: &Path) -> io::Result<File> {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    options.open(target.with_file_name(name))
+}
+
+/// Takes the exclusive lock; the operating system frees it when the handle closes, also when the process is killed.
+fn lock_folder(target: &Path) -> Result<File, FileError> {
+    let fail = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let folder = folder_of(target).display();
+            FileError::new("write", target, format_args!("the folder {folder} does not exist; create it with: mkdir -p {folder}"))
+        }
+        _ => FileError::new("lock", target, said(error)),
+    };
+    let mut lock = open_lock(target).map_err(|error| fail(&error))?;
+    match lock.try_lock() {
+        Ok(()) => return Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => {}
+        Err(fs::TryLockError::Error(_)) => lock = open_lock_file(target).map_err(|error| fail(&error))?,
+    }
+    // A blocking lock wakes at once when it is free; the wait for it is what has a limit.
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = lock.lock().map(|()| lock);
+        // If nobody waits any more, the handle comes back in the error and is closed, which frees the lock.
+        drop(sender.send(outcome));
+    });
+    match receiver.recv_timeout(LOCK_LIMIT) {
+        Ok(outcome) => outcome.map_err(|error| fail(&error)),
+        Err(_) => {
+            let seconds = LOCK_LIMIT.as_secs();
+            Err(FileError::new("lock", target, format_args!("another process has held its lock for {seconds} seconds")))
+        }
+    }
+}
+
+fn present_identity(target: &Path) -> io::Result<Option<Identity>> {
+    match fs::metadata(target) {
+        Ok(metadata) => Ok(Some(identity(&metadata))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_folder(target: &Path) {
+    // The new file is complete and in place; a file system that cannot sync folders (some network ones) does not undo that.
+    if let Ok(folder) = File::open(folder_of(target)) {
+        drop(folder.sync_all());
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+
+    use super::{Identity, Snapshot};
+
+    pub(super) fn identity(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+
+    pub(super) fn mode(metadata: &Metadata) -> u32 {
+        metadata.mode() & 0o7777
+    }
+
+    pub(super) fn owner(metadata: &Metadata) -> (u32, u32) {
+        (metadata.uid(), metadata.gid())
+    }
+
+    /// Mode 0600 from the first moment.
+    pub(super) fn private(options: &mut OpenOptions) {
+        options.mode(0o600);
+    }
+
+    /// Opening a named pipe must not wait for its other end.
+    pub(super) fn without_blocking(options: &mut OpenOptions) {
+        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+
+    /// A stricter mode stays; a looser one becomes 0600. Root who edits a user's file leaves it the user's.
+    pub(super) fn keep_owner_and_mode(file: &File, before: &Snapshot) -> io::Result<()> {
+        let now = file.metadata()?;
+        if owner(&now) != before.owner {
+            let (user, group) = before.owner;
+            std::os::unix::fs::fchown(file, Some(user), Some(group))?;
+        }
+        let wanted = before.mode & 0o700;
+        if wanted != 0o600 {
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(wanted))?;
+        }
+        Ok(())
+    }
+
+    /// Over `ulimit -f` a write ends the process by SIGXFSZ unless somebody handles it; handled, it is an error like any other.
+    pub(super) fn survive_file_size_limit() {
+        let handled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), handled));
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io;
+
+    use super::{Identity, Snapshot};
+
+    pub(super) fn identity(metadata: &Metadata) -> Identity {
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+        Identity { device: 0, inode: 0, size: metadata.len(), modified: (i64::try_from(modified.as_secs()).unwrap_or(0), i64::from(modified.subsec_nanos())) }
+    }
+
+    pub(super) fn mode(_metadata: &Metadata) -> u32 {
+        0o600
+    }
+
+    pub(super) fn owner(_metadata: &Metadata) -> (u32, u32) {
+        (0, 0)
+    }
+
+    pub(super) fn private(_options: &mut OpenOptions) {}
+
+    pub(super) fn without_blocking(_options: &mut OpenOptions) {}
+
+    pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn survive_file_size_limit() {}
+}
+
+use system::{identity, keep_owner_and_mode, mode, owner, private, survive_file_size_limit, without_blocking};
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    fn put(path: &Path, text: &str, mode: u32) {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let mut file = options.open(path).expect("open");
+        file.write_all(text.as_bytes()).expect("write");
+        file.set_permissions(fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
+    }
+
+    fn append(path: &Path, line: &str) -> anyhow::Result<Updated> {
+        update(path, LIMIT, |before| Ok(Some([before.unwrap_or_default(), line.as_bytes()].concat())))
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_a_loose_one_is_tightened() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        assert_eq!(append(&path, "a\n").expect("new"), Updated { tightened_from: None });
+        assert_eq!(mode_of(&path), 0o600);
+        put(&path, "a\n", 0o644);
+        assert_eq!(append(&path, "b\n").expect("tighten"), Updated { tightened_from: Some(0o644) });
+        assert_eq!((mode_of(&path), fs::read_to_string(&path).expect("text").as_str()), (0o600, "a\nb\n"));
+        put(&path, "a\n", 0o400);
+        append(&path, "b\n").expect("stricter");
+        assert_eq!(mode_of(&path), 0o400);
+    }
+
+    #[test]
+    fn links_are_kept_and_their_target_replaced() {
+        let folder = folder();
+        fs::create_dir(folder.path().join("dotfiles")).expect("mkdir");
+        symlink("dotfiles/first", folder.path().join("link")).expect("link");
+        symlink("second", folder.path().join("dotfiles/first")).expect("link");
+        append(&folder.path().join("link"), "x").expect("dangling chain is created");
+        assert!(fs::symlink_metadata(folder.path().join("link")).expect("link").is_symlink());
+        assert_eq!(fs::read_to_string(folder.path().join("dotfiles/second")).expect("target"), "x");
+        symlink("loop", folder.path().join("loop")).expect("link");
+        assert!(append(&folder.path().join("loop"), "x").expect_err("loop").to_string().contains("leads back to itself"));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = folder();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("mkfifo");
+        for (path, reason) in [(pipe.as_path(), "not a regular file"), (folder.path(), "a folder"), (Path::new("/dev/zero"), "not a regular file")] {
+            let error = read(path, LIMIT).expect_err("refused").to_string();
+            assert!(error.contains(reason) && error.contains(&path.display().to_string()), "{error}");
+        }
+        let big = folder.path().join("big");
+        File::options().write(true).create_new(true).open(&big).expect("open").set_len(LIMIT + 1).expect("grow");
+        assert!(read(&big, LIMIT).expect_err("too large").to_string().contains("larger than 1 MiB"));
+        assert_eq!(read(&folder.path().join("none"), LIMIT).expect("missing"), None);
+    }
+
+    #[test]
+    fn a_change_made_by_a_program_that_does_not_lock_is_seen() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "one\n", 0o600);
+        let mut first = true;
+        update(&path, LIMIT, |before| {
+            if std::mem::take(&mut first) {
+                put(&path, "one\nforeign\n", 0o600);
+            }
+            Ok(Some([before.unwrap_or_default(), b"ours\n"].concat()))
+        })
+        .expect("update");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "one\nforeign\nours\n");
+    }
+
+    #[test]
+    fn a_left_over_of_a_crash_is_removed_by_the_next_read_or_write() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "a", 0o600);
+        for act in [|path: &Path| drop(read(path, LIMIT)), |path: &Path| drop(append(path, "b"))] {
+            put(&temporary_beside(&path), "dapi-secret", 0o600);
+            act(&path);
+            assert!(!temporary_beside(&path).exists());
+        }
+        put(&temporary_beside(&path), "being written", 0o600);
+        let held = open_lock(&path).expect("folder");
+        held.lock().expect("lock");
+        read(&path, LIMIT).expect("read");
+        assert!(temporary_beside(&path).exists(), "a living writer's file stays");
+    }
+
+    #[test]
+    fn parallel_writers_lose_nothing() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || (0..5).for_each(|line| drop(append(path, &format!("{writer}-{line}\n")).expect("append"))));
+            }
+        });
+        assert_eq!(fs::read_to_string(&path).expect("text").lines().count(), 40);
+    }
+
+    #[test]
+    fn a_failed_change_leaves_the_file_and_no_temporary() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "a", 0o600);
+        update(&path, LIMIT, |_| anyhow::bail!("no")).expect_err("refused");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+        let missing = folder.path().join("none/file");
+        let error = append(&missing, "x").expect_err("no folder").to_string();
+        assert!(error.contains("mkdir -p"), "{error}");
+    }
+}
