@@ -265,15 +265,24 @@ impl Cluster {
 fn list(call: &Call<'_>) -> Answer {
     let clusters = &call.state.clusters;
     let filter = Filter::of(call.request)?;
-    let kept: Vec<usize> = (0..clusters.all.len())
-        .filter(|index| filter.keeps(&clusters.all[*index]))
-        .collect();
-    let page = Page::cut(call.request, kept.len(), &format!("{filter:?}"))?;
+    // Without a filter nothing is looked at: a page of 5,000 clusters costs what a page of 100 does.
+    let kept: Option<Vec<usize>> = (!filter.is_empty()).then(|| {
+        (0..clusters.all.len())
+            .filter(|index| filter.keeps(&clusters.all[*index]))
+            .collect()
+    });
+    let total = kept.as_ref().map_or(clusters.all.len(), Vec::len);
+    let page = Page::cut(call.request, total, &format!("{filter:?}"))?;
     let mut text = String::with_capacity(256 * 1024);
     text.push('{');
-    for (position, index) in kept[page.start..page.end].iter().enumerate() {
-        text.push_str(if position == 0 { "\"clusters\":[" } else { "," });
-        text.push_str(clusters.text(*index));
+    for position in page.start..page.end {
+        let index = kept.as_ref().map_or(position, |kept| kept[position]);
+        text.push_str(if position == page.start {
+            "\"clusters\":["
+        } else {
+            ","
+        });
+        text.push_str(clusters.text(index));
     }
     if page.start < page.end {
         text.push_str("],");
@@ -325,8 +334,9 @@ impl Filter {
     fn of(request: &Request) -> Result<Filter, Response> {
         let pinned = match request.query("filter_by.is_pinned") {
             None | Some("") => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
+            // The Python SDK writes `True`, and the service takes it.
+            Some(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Some(false),
             Some(other) => {
                 return Err(invalid(&format!(
                     "filter_by.is_pinned must be true or false, got '{other}'"
@@ -340,6 +350,13 @@ impl Filter {
             pinned,
             policy: policy.filter(|id| !id.is_empty()).map(str::to_owned),
         })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+            && self.states.is_empty()
+            && self.pinned.is_none()
+            && self.policy.is_none()
     }
 
     fn keeps(&self, cluster: &Cluster) -> bool {
