@@ -97,9 +97,10 @@ pub(super) fn answer(apis: &[&'static [Route]], state: &State, request: &Request
         }
     }
     let signed_in = call.user.is_some();
-    let checked = match signed_in {
-        true => auth::check_workspace(state, request),
-        false => Ok(()),
+    let checked = if signed_in {
+        auth::check_workspace(state, request)
+    } else {
+        Ok(())
     };
     let reply = checked
         .and_then(|()| (route.handle)(&call))

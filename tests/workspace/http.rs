@@ -84,6 +84,13 @@ impl Reader {
     ) -> Result<Request, Unread> {
         self.buffer.drain(..self.used);
         self.used = 0;
+        if self.buffer.is_empty() {
+            self.fill(stream)?;
+        }
+        // A TLS greeting, say, has no line end to wait for.
+        if !is_token(self.buffer[0]) && self.buffer[0] != b'\r' {
+            return Err(self.malformed(400, "this is not HTTP"));
+        }
         let mut line = self.line(stream)?;
         // RFC 9112, 2.2: one empty line before the request line is to be ignored.
         if line.is_empty() {

@@ -61,12 +61,11 @@ fn run(options: Options) -> io::Result<()> {
     stop_on_signal(stop.clone())?;
     let workspace = options.builder.try_start()?;
     let lines = describe(&workspace);
-    match &options.env_file {
-        Some(path) => write_private(path, &lines)?,
-        None => {
-            io::stdout().write_all(lines.as_bytes())?;
-            io::stdout().flush()?;
-        }
+    if let Some(path) = &options.env_file {
+        write_private(path, &lines)?;
+    } else {
+        io::stdout().write_all(lines.as_bytes())?;
+        io::stdout().flush()?;
     }
     stop_on_end_of_stdin(stop);
     let _ = stopped.recv();
@@ -120,9 +119,8 @@ fn describe(workspace: &Workspace) -> String {
         ("WORKSPACE_TOKEN", workspace.token()),
         ("WORKSPACE_TOKEN_ID", workspace.token_id()),
     ]
-    .iter()
-    .map(|(key, value)| format!("{key}={value}\n"))
-    .collect()
+    .map(|(key, value)| [key, "=", value, "\n"].concat())
+    .concat()
 }
 
 /// Puts the file there in one step, so that a reader who waits for it finds all of it.

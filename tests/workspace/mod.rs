@@ -159,10 +159,10 @@ impl Builder {
 
     /// Starts, or says why a port cannot be had.
     pub fn try_start(self) -> std::io::Result<Workspace> {
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
-        let https = TcpListener::bind((Ipv4Addr::LOCALHOST, self.https_port))?;
-        let http_url = format!("http://127.0.0.1:{}", http.local_addr()?.port());
-        let https_url = format!("https://localhost:{}", https.local_addr()?.port());
+        let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
+        let secure = TcpListener::bind((Ipv4Addr::LOCALHOST, self.https_port))?;
+        let plain_url = format!("http://127.0.0.1:{}", plain.local_addr()?.port());
+        let secure_url = format!("https://localhost:{}", secure.local_addr()?.port());
 
         let directory = tempfile::Builder::new().prefix("workspace-").tempdir()?;
         let ca_file = directory.path().join("ca.pem");
@@ -191,8 +191,8 @@ impl Builder {
             clock,
             workspace_id: self.workspace_id,
             account_id: "6b3f8e0a-2c51-4d7e-9b1f-0a4d5c6e7f80".to_owned(),
-            http_url,
-            https_url,
+            http_url: plain_url,
+            https_url: secure_url,
             users: RwLock::new(vec![Arc::new(admin.clone())]),
             tokens: Mutex::new(tokens),
             clusters: clusters::Clusters::new(self.clusters),
@@ -203,7 +203,7 @@ impl Builder {
             connections: AtomicU64::new(0),
         });
         Ok(Workspace {
-            server: server::Server::start(Arc::clone(&state), http, https, config),
+            server: server::Server::start(Arc::clone(&state), plain, secure, config),
             state,
             admin,
             token: Minted { id, value },
