@@ -76,10 +76,16 @@ fn accept(
     state: &Arc<State>,
     live: &Arc<Live>,
 ) {
-    while let Ok((socket, _)) = listener.accept() {
+    loop {
+        let accepted = listener.accept();
         if state.stop.is_stopped() {
             return;
         }
+        // A connection given up while it waited, or no descriptors left for the moment: both pass.
+        let Ok((socket, _)) = accepted else {
+            state.stop.sleep(Duration::from_millis(10));
+            continue;
+        };
         let number = state.connections.fetch_add(1, Ordering::Relaxed);
         // Without it, Nagle and delayed acknowledgements cost a TLS client 40 ms a request.
         let _ = socket.set_nodelay(true);
