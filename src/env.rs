@@ -4,14 +4,45 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-// Where the profile file is, and which profile is meant.
-pub(crate) const CONFIG_FILE: &str = "DATABRICKS_CONFIG_FILE";
-pub(crate) const CONFIG_PROFILE: &str = "DATABRICKS_CONFIG_PROFILE";
+// Attributes of unified authentication; crate::config::attributes says what each is for.
 pub(crate) const HOST: &str = "DATABRICKS_HOST";
 pub(crate) const CLUSTER_ID: &str = "DATABRICKS_CLUSTER_ID";
+pub(crate) const WAREHOUSE_ID: &str = "DATABRICKS_WAREHOUSE_ID";
+pub(crate) const SERVERLESS_COMPUTE_ID: &str = "DATABRICKS_SERVERLESS_COMPUTE_ID";
+pub(crate) const METADATA_SERVICE_URL: &str = "DATABRICKS_METADATA_SERVICE_URL";
+pub(crate) const ACCOUNT_ID: &str = "DATABRICKS_ACCOUNT_ID";
+pub(crate) const WORKSPACE_ID: &str = "DATABRICKS_WORKSPACE_ID";
 pub(crate) const TOKEN: &str = "DATABRICKS_TOKEN";
-pub(crate) const AUTH_TYPE: &str = "DATABRICKS_AUTH_TYPE";
+pub(crate) const USERNAME: &str = "DATABRICKS_USERNAME";
+pub(crate) const PASSWORD: &str = "DATABRICKS_PASSWORD";
+pub(crate) const CONFIG_PROFILE: &str = "DATABRICKS_CONFIG_PROFILE";
+pub(crate) const CONFIG_FILE: &str = "DATABRICKS_CONFIG_FILE";
+pub(crate) const OAUTH_CALLBACK_PORT: &str = "DATABRICKS_OAUTH_CALLBACK_PORT";
+pub(crate) const GOOGLE_SERVICE_ACCOUNT: &str = "DATABRICKS_GOOGLE_SERVICE_ACCOUNT";
+pub(crate) const GOOGLE_CREDENTIALS: &str = "GOOGLE_CREDENTIALS";
+pub(crate) const AZURE_RESOURCE_ID: &str = "DATABRICKS_AZURE_RESOURCE_ID";
+pub(crate) const ARM_USE_MSI: &str = "ARM_USE_MSI";
+pub(crate) const ARM_CLIENT_SECRET: &str = "ARM_CLIENT_SECRET";
+pub(crate) const ARM_CLIENT_ID: &str = "ARM_CLIENT_ID";
+pub(crate) const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
+pub(crate) const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+pub(crate) const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+pub(crate) const ARM_ENVIRONMENT: &str = "ARM_ENVIRONMENT";
+pub(crate) const AZURE_LOGIN_APP_ID: &str = "DATABRICKS_AZURE_LOGIN_APP_ID";
+pub(crate) const CLIENT_ID: &str = "DATABRICKS_CLIENT_ID";
+pub(crate) const CLIENT_SECRET: &str = "DATABRICKS_CLIENT_SECRET";
+pub(crate) const DISABLE_OAUTH_REFRESH_TOKEN: &str = "DATABRICKS_DISABLE_OAUTH_REFRESH_TOKEN";
 pub(crate) const CLI_PATH: &str = "DATABRICKS_CLI_PATH";
+pub(crate) const AUTH_TYPE: &str = "DATABRICKS_AUTH_TYPE";
+pub(crate) const OIDC_TOKEN_FILEPATH: &str = "DATABRICKS_OIDC_TOKEN_FILEPATH";
+pub(crate) const OIDC_TOKEN_FILE: &str = "DATABRICKS_OIDC_TOKEN_FILE";
+pub(crate) const OIDC_TOKEN_ENV: &str = "DATABRICKS_OIDC_TOKEN_ENV";
+pub(crate) const DEBUG_TRUNCATE_BYTES: &str = "DATABRICKS_DEBUG_TRUNCATE_BYTES";
+pub(crate) const DEBUG_HEADERS: &str = "DATABRICKS_DEBUG_HEADERS";
+pub(crate) const RATE_LIMIT: &str = "DATABRICKS_RATE_LIMIT";
+pub(crate) const CLOUD: &str = "DATABRICKS_CLOUD";
+pub(crate) const TOKEN_AUDIENCE: &str = "DATABRICKS_TOKEN_AUDIENCE";
+pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
 
 // How the tool itself behaves.
 pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";

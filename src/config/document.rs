@@ -209,7 +209,9 @@ impl Document {
                     let lead = &self.bytes[bytes.start..entry.value.start];
                     let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
                     let indent = self.bytes[bytes.start..entry.key.start].to_vec();
-                    end = Some((bytes.end, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
+                    // A backslash at the very end of the file waits for a next line: a new entry goes above it.
+                    let dangling = self.bytes[bytes.clone()].trim_ascii_end().ends_with(b"\\") && bytes.end == self.bytes.len();
+                    end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
                 }
                 _ => {}
             }

@@ -1,5 +1,8 @@
-//! The profile file: its dialect, its lossless editing, its rules.
+//! The profile file and the settings: the file's dialect, its lossless editing, the table of attributes, and the one resolution that says which value wins.
 
+pub(crate) mod attributes;
 pub(crate) mod document;
+pub(crate) mod file;
 pub(crate) mod lines;
 pub(crate) mod plain;
+pub(crate) mod settings;

@@ -1,0 +1,27 @@
+//! The auth types, one file each.
+
+use crate::auth::Method;
+
+mod basic;
+mod pat;
+
+/// Every method in the order in which they are tried where `auth_type` names none: that of the official CLI.
+pub(crate) static METHODS: &[&Method] = &[&pat::METHOD, &basic::METHOD];
+
+/// Auth types of unified authentication that SDKs know and this version does not have, so that the message can say so.
+pub(crate) const FOREIGN: &[&str] = &[
+    "oauth-m2m",
+    "databricks-cli",
+    "metadata-service",
+    "github-oidc",
+    "azure-devops-oidc",
+    "env-oidc",
+    "file-oidc",
+    "github-oidc-azure",
+    "azure-msi",
+    "azure-client-secret",
+    "azure-cli",
+    "google-credentials",
+    "google-id",
+    "external-browser",
+];

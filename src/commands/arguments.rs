@@ -1,0 +1,71 @@
+//! Flags and arguments as every command has them.
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+/// The catch-all for positional arguments; each command counts them itself, to answer as scripts expect.
+const POSITIONAL: &str = "ARGS";
+
+/// A flag with a value. The value may begin with a dash, and the last of several counts, as in the official CLI.
+pub(crate) fn value(name: &'static str, placeholder: &'static str, help: &str) -> Arg {
+    Arg::new(name).long(name).value_name(placeholder).help(help.to_owned()).allow_hyphen_values(true).action(ArgAction::Set)
+}
+
+/// A flag that is on or off: `--x`, `--x=true`, `--x=false`.
+pub(crate) fn switch(name: &'static str, help: &str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .help(help.to_owned())
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(clap::builder::BoolishValueParser::new())
+        .hide_possible_values(true)
+        .action(ArgAction::Set)
+}
+
+/// Whether a switch is on.
+pub(crate) fn is_on(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
+}
+
+/// The value of a flag, if it was given.
+pub(crate) fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
+    matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)
+}
+
+/// The positional arguments.
+pub(crate) fn positionals(matches: &ArgMatches) -> Vec<&str> {
+    matches.try_get_many::<String>(POSITIONAL).ok().flatten().map(|values| values.map(String::as_str).collect()).unwrap_or_default()
+}
+
+/// Lets a command take any positional arguments.
+pub(crate) fn positional(command: clap::Command) -> clap::Command {
+    command.arg(Arg::new(POSITIONAL).num_args(0..).hide(true).action(ArgAction::Append))
+}
+
+/// The look of every help page.
+pub(crate) fn dressed(command: clap::Command) -> clap::Command {
+    command
+        .help_template("{before-help}{usage-heading}\n  {usage}\n\n{all-args}\n\n{after-help}\n")
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .args_override_self(true)
+        .subcommand_help_heading("Commands")
+        .next_help_heading("Flags")
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help"))
+}
+
+/// The flags that every command takes.
+pub(crate) fn globals(command: clap::Command) -> clap::Command {
+    let global = |argument: Arg| argument.global(true).help_heading("Global flags");
+    command
+        .arg(global(value("profile", "name", "The profile of the profile file to use").short('p')))
+        .arg(global(value("output", "format", "How to print: text or json").short('o')))
+        .arg(global(value("target", "name", "Accepted for scripts; bundles are not read by this version").short('t')))
+        .arg(global(switch("debug", "Show requests and replies on standard error, without their secrets")))
+        .arg(global(value("log-level", "level", "trace, debug, info, warn, error or disabled").hide(true)))
+        .arg(global(value("log-file", "path", "Where --debug writes").hide(true)))
+        .arg(global(value("log-format", "format", "text or json").hide(true)))
+        .arg(global(value("environment", "name", "The old name of --target").short('e').hide(true)))
+        .arg(global(value("progress-format", "format", "No longer used").hide(true)))
+}

@@ -1,0 +1,81 @@
+//! `auth`: what is known about credentials, and which one is used.
+
+use anyhow::Result;
+use clap::ArgMatches;
+
+use crate::commands::{Group, Node, arguments};
+use crate::config::attributes::Attr;
+use crate::config::file::Profile;
+use crate::config::settings::{Selection, Settings};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::host::Host;
+use crate::text;
+
+mod describe;
+mod env;
+mod profiles;
+mod switch;
+
+pub(crate) static GROUP: Group = Group {
+    name: "auth",
+    about: "Show, check and choose profiles, and hand their credentials over",
+    commands: &[Node::Command(&describe::COMMAND), Node::Command(&env::COMMAND), Node::Command(&profiles::COMMAND), Node::Command(&switch::COMMAND)],
+};
+
+/// The flags that every command below `auth` takes.
+pub(crate) fn flags(command: clap::Command) -> clap::Command {
+    command
+        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true))
+        .arg(arguments::value("account-id", "id", "The Databricks account").global(true).hide(true))
+        .arg(arguments::value("workspace-id", "id", "The workspace").global(true).hide(true))
+}
+
+/// Which profile `--host` means: the only one with that host, or the default one among several.
+///
+/// # Errors
+/// If `--profile` has another host, or no or several profiles match.
+fn selection(context: &Context, matches: &ArgMatches) -> Result<Selection> {
+    let mut selection = context.selection();
+    let Some(wanted) = arguments::text(matches, "host") else { return Ok(selection) };
+    let host = Host::parse(wanted)?;
+    let profiles = context.file.profiles()?;
+    let is_meant = |profile: &&Profile<'_>| profile.get(Attr::Host).and_then(|own| Host::parse(own).ok()).is_some_and(|own| own == host);
+    if let Some(name) = &selection.profile {
+        let own = profiles.iter().find(|profile| profile.name == name);
+        if let Some(own) = own.filter(|own| !is_meant(own)) {
+            let (name, own) = (text::quoted(name), text::quoted(own.get(Attr::Host).unwrap_or_default()));
+            return Err(Failure::new(format!("--profile {name} has host {own}, which conflicts with --host {}. Use --profile only to select a profile", text::quoted(wanted))).into());
+        }
+        return Ok(selection);
+    }
+    let meant: Vec<&Profile<'_>> = profiles.iter().filter(is_meant).collect();
+    let default = context.file.default_profile()?;
+    selection.profile = match (meant.as_slice(), default) {
+        ([], _) => {
+            let names: Vec<_> = profiles.iter().map(|profile| text::one_line(profile.name)).collect();
+            let available = if names.is_empty() { String::new() } else { format!(". Available profiles: {}", names.join(", ")) };
+            return Err(Failure::new(format!("no profile found matching host {}{available}", text::quoted(wanted))).hint(format!("To make one: databricks configure --host {host} --profile NAME")).into());
+        }
+        ([only], _) => Some(only.name.to_owned()),
+        (several, Some(default)) if several.iter().any(|profile| profile.name == default) => Some(default.into_owned()),
+        (several, _) if context.ui.can_prompt() => {
+            let choices: Vec<_> = several.iter().map(|profile| crate::ui::Choice::new(profile.name)).collect();
+            let chosen = context.ui.prompter().choose(&format!("Multiple profiles match {host}"), &choices, true)?;
+            several.get(chosen).map(|profile| profile.name.to_owned())
+        }
+        (several, _) => {
+            let names: Vec<_> = several.iter().map(|profile| text::one_line(profile.name)).collect();
+            return Err(Failure::new(format!("{} match {host} in {}. Use --profile to specify which profile to use", names.join(" and "), context.file.path()?.display())).into());
+        }
+    };
+    Ok(selection)
+}
+
+/// What the workspace says about the credential of these settings: the name of the user.
+///
+/// # Errors
+/// As the chain or the workspace refuse.
+fn identity(context: &Context, settings: Settings) -> Result<String> {
+    context.workspace_of(settings)?.who()
+}

@@ -1,0 +1,347 @@
+//! Runs a call of the REST API from its table entry: flags and `--json` in, request out, reply shown.
+
+use std::borrow::Cow;
+
+use anyhow::Result;
+use clap::ArgMatches;
+
+use crate::clock;
+use crate::commands::usage::{UsageError, invalid_argument};
+use crate::commands::{Arity, arguments, help, json_input};
+use crate::context::{Context, OutputFormat, Workspace};
+use crate::duration;
+use crate::error::Failure;
+use crate::http::{Repeat, Request, Verb};
+use crate::rest::{self, Cell, Endpoint, Field, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::text;
+use crate::ui::{Audience, Choice, Progress};
+
+/// A field and the JSON of its value.
+type Given<'e> = (&'e Field, Cow<'e, str>);
+
+/// The positional arguments as the usage line shows them.
+pub(crate) fn usage(endpoint: &Endpoint) -> String {
+    endpoint.fields.iter().filter_map(Field::argument_name).collect::<Vec<_>>().join(" ")
+}
+
+/// How many positional arguments the call takes.
+pub(crate) fn arity(endpoint: &Endpoint) -> Arity {
+    let single = endpoint.fields.iter().filter(|field| matches!(field.input, Input::Argument(_))).count();
+    match () {
+        () if endpoint.fields.iter().any(|field| matches!(field.input, Input::Arguments)) => Arity::Any,
+        // Compat: `tokens list x` and its like ignore the x.
+        () if single == 0 && matches!(endpoint.reply, Reply::List(_)) => Arity::Ignored,
+        () if single == 0 => Arity::Exactly(0),
+        () => Arity::AtMost(single),
+    }
+}
+
+/// The flags that follow from the fields.
+pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> clap::Command {
+    for field in endpoint.fields {
+        let Some(name) = field.flag_name() else { continue };
+        let name: &'static str = name.leak();
+        command = command.arg(match field.shape {
+            Shape::Boolean => arguments::switch(name, field.about),
+            Shape::Integer | Shape::Seconds { .. } => arguments::value(name, "number", field.about),
+            Shape::Texts => arguments::value(name, "list", field.about),
+            _ => arguments::value(name, "text", field.about),
+        });
+        if let Shape::Seconds { human } = field.shape {
+            command = command.arg(arguments::value(human, "duration", &format!("The same in days, hours, minutes or seconds: 90d, 12h, 30m (instead of --{name})")));
+        }
+    }
+    if endpoint.json {
+        command = command.arg(arguments::value("json", "json", "The whole request body: JSON, @file, or - for standard input; wins over flags"));
+        if endpoint.mints {
+            command = command.arg(arguments::switch("lenient", "Send the request even if fields of --json must be left out of it"));
+        }
+    }
+    if matches!(endpoint.reply, Reply::List(_)) {
+        command = command.arg(arguments::value("limit", "number", "Show at most this many; 0 for all"));
+    }
+    command
+}
+
+/// Does the call.
+pub(crate) fn run(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<()> {
+    let mut given = from_flags(context, endpoint, matches)?;
+    let flags_given = given.len();
+    if let Some(argument) = arguments::text(matches, "json") {
+        given.extend(from_json(context, endpoint, matches, argument)?);
+    }
+    let limit = limit(context, matches)?;
+    let workspace = context.workspace()?;
+    from_arguments(context, endpoint, matches, &workspace, &mut given)?;
+    let is_given = |given: &[Given<'_>], field: &Field| given.iter().any(|(present, _)| present.name == field.name);
+    for field in endpoint.fields {
+        if let Some(default) = field.default.filter(|_| !is_given(&given, field)) {
+            given.push((field, Cow::Owned(quoted(&default()))));
+        }
+    }
+    if endpoint.json && !given.iter().skip(flags_given.min(given.len())).any(|(field, _)| field.place == Place::Body) && needs_body(endpoint, &given) {
+        return Err(context.usage_error(UsageError::new("please provide command input in JSON format by specifying the --json flag")));
+    }
+    let request = request(endpoint, &given);
+    match &endpoint.reply {
+        Reply::Empty => workspace.send(&request).map(drop),
+        Reply::Object => {
+            let response = workspace.send(&request)?;
+            context.ui.out_json(response.text()?)
+        }
+        Reply::List(list) => show_list(context, &workspace, &request, list, limit),
+    }
+}
+
+/// Whether the call makes no sense without a body that only `--json` can give.
+fn needs_body(endpoint: &Endpoint, given: &[Given<'_>]) -> bool {
+    endpoint.verb == Verb::Patch && !given.iter().any(|(field, _)| field.place == Place::Body)
+}
+
+fn from_flags(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<Vec<Given<'static>>> {
+    let mut given = Vec::new();
+    for field in endpoint.fields {
+        let Some(name) = field.flag_name() else { continue };
+        let refuse = |value: &str, flag: &str, reason: &str| context.usage_error(UsageError::new(invalid_argument(value, &format!("--{flag}"), reason)));
+        let value = match field.shape {
+            // Compat: a flag that is false or empty is not sent.
+            Shape::Boolean => arguments::is_on(matches, &name).then_some(Cow::Borrowed("true")),
+            Shape::Integer => integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?,
+            Shape::Seconds { human } => {
+                let seconds = integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?;
+                match (arguments::text(matches, human), &seconds) {
+                    (Some(text), None) => Some(Cow::Owned(duration::seconds(text).map_err(|reason| refuse(text, human, &reason))?.to_string())),
+                    (Some(_), Some(_)) => return Err(context.usage_error(UsageError::new(format!("give --{name} or --{human}, not both")))),
+                    (None, _) => seconds,
+                }
+            }
+            Shape::Texts => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(list_of(text.split(',').map(str::trim)))),
+            _ => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(quoted(text))),
+        };
+        given.extend(value.map(|value| (field, value)));
+    }
+    Ok(given)
+}
+
+/// A whole number; zero counts as not given.
+fn integer(text: Option<&str>) -> Result<Option<Cow<'static, str>>, (String, String)> {
+    let Some(text) = text else { return Ok(None) };
+    match text.trim().parse::<i64>() {
+        Ok(0) => Ok(None),
+        Ok(number) => Ok(Some(Cow::Owned(number.to_string()))),
+        // Compat: the words of Go's strconv.
+        Err(_) => Err((text.to_owned(), format!("strconv.ParseInt: parsing {}: invalid syntax", text::quoted(text)))),
+    }
+}
+
+fn from_json(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches, argument: &str) -> Result<Vec<Given<'static>>> {
+    let (text, origin) = json_input::read(argument).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
+    let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
+    if !flaws.is_empty() && endpoint.mints && !arguments::is_on(matches, "lenient") {
+        let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
+        let known: Vec<_> = endpoint.fields.iter().map(|field| field.name).collect();
+        return Err(Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
+            .hint(format!("It takes: {}", known.join(", ")))
+            .hint("To send it without these fields, as the official CLI does, add --lenient")
+            .into());
+    }
+    for flaw in &flaws {
+        context.ui.warn(&format!("{flaw}\n"));
+    }
+    if endpoint.fields.iter().any(|field| matches!(field.input, Input::Argument(_)) && field.place == Place::Body)
+        && let Some(field) = endpoint.fields.iter().find(|field| matches!(field.input, Input::Argument(_)))
+        && !arguments::positionals(matches).is_empty()
+    {
+        return Err(Failure::new(format!("when --json flag is specified, no positional arguments are allowed. Provide '{}' in your JSON input", field.name)).into());
+    }
+    let given = body.into_iter().filter_map(|(name, value)| Some((endpoint.fields.iter().find(|field| field.name == name)?, Cow::Owned(value))));
+    Ok(given.collect())
+}
+
+/// Positional arguments, or what the user picks where one is missing.
+fn from_arguments(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches, workspace: &Workspace, given: &mut Vec<Given<'static>>) -> Result<()> {
+    let words = arguments::positionals(matches);
+    for field in endpoint.fields {
+        match &field.input {
+            Input::Argument(picker) if !given.iter().any(|(present, _)| present.name == field.name) => {
+                let value = match words.first() {
+                    Some(word) => (*word).to_owned(),
+                    None => pick(context, workspace, picker)?,
+                };
+                given.push((field, Cow::Owned(quoted(&value))));
+            }
+            Input::Arguments if !words.is_empty() => {
+                given.retain(|(present, _)| present.name != field.name);
+                given.push((field, Cow::Owned(list_of(words.iter().copied()))));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn pick(context: &Context, workspace: &Workspace, picker: &Picker) -> Result<String> {
+    let Reply::List(list) = &picker.from.reply else { return Err(Failure::new(format!("expected to have {}", picker.label)).into()) };
+    if !context.ui.can_prompt() {
+        return Err(Failure::new(format!("expected to have {}", picker.label)).hint(format!("To see what there is: databricks {} list", context.command.split(' ').next().unwrap_or_default())).into());
+    }
+    let mut choices = Vec::new();
+    let mut ids = Vec::new();
+    let mut progress = Progress::new(&context.ui);
+    workspace.pages(&list_request(picker.from), list, |page| {
+        for raw in &page.items {
+            let item: Item<'_> = serde_json::from_str(raw.get())?;
+            let (id, title) = (text_of(&item, picker.id), text_of(&item, picker.title));
+            choices.push(Choice::new(if title.is_empty() { id.clone() } else { title }).detail(id.clone()));
+            ids.push(id);
+        }
+        progress.update(|| format!("Loading: {} …", ids.len()));
+        Ok(true)
+    })?;
+    drop(progress);
+    let chosen = context.ui.prompter().choose(picker.label, &choices, true)?;
+    Ok(ids.swap_remove(chosen))
+}
+
+/// The request for a list without filters, in the largest pages.
+pub(crate) fn list_request(endpoint: &'static Endpoint) -> Request<'static> {
+    let mut request = Request::get(endpoint.path);
+    if let Reply::List(List { page_size: Some(size), .. }) = endpoint.reply {
+        request.query.push(("page_size".into(), size.to_string().into()));
+    }
+    request
+}
+
+fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static> {
+    // The last of several wins: JSON over flags.
+    let value_of = |field: &Field| given.iter().rfind(|(present, _)| present.name == field.name).map(|(_, value)| value.as_ref());
+    let mut path = endpoint.path.to_owned();
+    let mut query = Vec::new();
+    let mut body = Vec::new();
+    for field in endpoint.fields {
+        let Some(value) = value_of(field) else { continue };
+        match field.place {
+            Place::Path => path = path.replace(&format!("{{{}}}", field.name), &path_segment(&plain(value))),
+            Place::Query => match field.shape {
+                Shape::Texts => query.extend(serde_json::from_str::<Vec<String>>(value).unwrap_or_default().into_iter().map(|one| (Cow::Borrowed(field.name), Cow::Owned(one)))),
+                _ => query.push((Cow::Borrowed(field.name), Cow::Owned(plain(value)))),
+            },
+            Place::Body => body.push(format!("{}:{value}", quoted(field.name))),
+        }
+    }
+    if let Reply::List(List { page_size: Some(size), .. }) = endpoint.reply
+        && !query.iter().any(|(key, _)| key == "page_size")
+    {
+        query.push(("page_size".into(), size.to_string().into()));
+    }
+    let mut request = Request::new(endpoint.verb, path);
+    request.query = query;
+    if matches!(endpoint.verb, Verb::Post | Verb::Put | Verb::Patch) {
+        request = request.json(format!("{{{}}}", body.join(",")).into_bytes());
+    }
+    if !endpoint.mints {
+        request.repeat = Repeat::Freely;
+    }
+    request
+}
+
+fn show_list(context: &Context, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
+    let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
+    let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
+    let mut table = context.ui.table(&titles);
+    let mut array = context.ui.json_array();
+    let now = clock::now();
+    let mut shown = 0;
+    workspace.pages(request, list, |page| {
+        for raw in page.items.iter().take(limit - shown) {
+            if as_json {
+                context.ui.out(&array.item(raw.get())?);
+            } else {
+                let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)))?;
+                table.row(list.columns.iter().map(|column| match column.cell {
+                    Cell::Key(key) => crate::ui::output::Cell::from(text_of(&item, key)),
+                    Cell::Id(key) => crate::ui::output::Cell::new(text_of(&item, key), crate::ui::output::Tint::Green),
+                    Cell::Made(make) => crate::ui::output::Cell::from(make(&item, now)),
+                }));
+            }
+            shown += 1;
+        }
+        if !as_json {
+            context.ui.out(&table.page());
+        }
+        Ok(context.ui.flush()? == Audience::Listening && shown < limit)
+    })?;
+    if as_json {
+        context.ui.out(array.end());
+    }
+    Ok(())
+}
+
+fn limit(context: &Context, matches: &ArgMatches) -> Result<usize> {
+    let Some(text) = arguments::text(matches, "limit") else { return Ok(usize::MAX) };
+    let number = text.trim().parse::<i64>().map_err(|_| {
+        let reason = format!("strconv.ParseInt: parsing {}: invalid syntax", text::quoted(text));
+        context.usage_error(UsageError::new(invalid_argument(text, "--limit", &reason)))
+    })?;
+    match usize::try_from(number) {
+        Ok(0) => Ok(usize::MAX),
+        Ok(limit) => Ok(limit),
+        Err(_) => Err(Failure::new(format!("--limit must be a non-negative integer, got {number}")).into()),
+    }
+}
+
+impl Context {
+    /// A mistake of the command line, with the usage of this command below it.
+    pub(crate) fn usage_error(&self, error: UsageError) -> anyhow::Error {
+        let words: Vec<&str> = self.command.split(' ').collect();
+        error.with_usage(&mut help::at(&words)).into()
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn list_of<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    serde_json::Value::from(texts.map(ToOwned::to_owned).collect::<Vec<String>>()).to_string()
+}
+
+/// The text of a JSON scalar.
+fn plain(json: &str) -> String {
+    if json.starts_with('"') { serde_json::from_str(json).unwrap_or_default() } else { json.to_owned() }
+}
+
+/// A value as one segment of a path (RFC 3986): nothing in it can end the segment.
+fn path_segment(value: &str) -> String {
+    let mut segment = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => segment.push(char::from(byte)),
+            b'.' if value != "." && value != ".." => segment.push('.'),
+            _ => segment += &format!("%{byte:02X}"),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_leave_its_path_segment() {
+        for (value, segment) in [("abc-1_2.3", "abc-1_2.3"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("ä", "%C3%A4")] {
+            assert_eq!(path_segment(value), segment);
+        }
+    }
+
+    #[test]
+    fn every_flag_of_every_call_is_one_that_its_fields_made() {
+        for group in rest::GROUPS {
+            for endpoint in group.endpoints {
+                let placed = endpoint.fields.iter().filter(|field| field.place == Place::Path).count();
+                assert_eq!(endpoint.path.matches('{').count(), placed, "{} {}", group.name, endpoint.name);
+            }
+        }
+    }
+}

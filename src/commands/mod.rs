@@ -1,0 +1,269 @@
+//! The commands: a tree of tables. A command is one file with its [`Command`] and one line in the list of its group; the calls of the REST API come from
+//! [`crate::rest::GROUPS`] without further ado.
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::context::Context;
+use crate::rest;
+
+pub(crate) mod arguments;
+mod auth;
+mod cluster_picker;
+mod configure;
+mod endpoint;
+mod help;
+mod json_input;
+pub(crate) mod usage;
+mod version;
+
+pub(crate) use version::VERSION;
+
+/// A word of the command line and what is behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Node {
+    Command(&'static Command),
+    Group(&'static Group),
+    Api(&'static rest::Group),
+    Endpoint(&'static rest::Endpoint),
+}
+
+/// A command with code of its own.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// What else a user should know.
+    pub(crate) details: &'static str,
+    /// Command lines that work as they stand.
+    pub(crate) examples: &'static [&'static str],
+    /// Positional arguments as the usage line shows them.
+    pub(crate) usage: &'static str,
+    pub(crate) arity: Arity,
+    pub(crate) hidden: bool,
+    /// Whether a mistake in flags or arguments is followed by the usage.
+    pub(crate) usage_on_error: bool,
+    pub(crate) flags: fn(clap::Command) -> clap::Command,
+    pub(crate) run: fn(&Context, &ArgMatches) -> Result<()>,
+}
+
+/// A word with commands below it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) commands: &'static [Node],
+}
+
+/// How many positional arguments a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arity {
+    /// Compat: the official CLI looks at none and says nothing about them.
+    Ignored,
+    /// None; others are taken for an unknown command below this one.
+    NoCommands,
+    Exactly(usize),
+    AtMost(usize),
+    Any,
+}
+
+/// Everything at the top level, in the order of the help.
+static ROOT: &[Node] = &[
+    Node::Group(&auth::GROUP),
+    Node::Command(&configure::COMMAND),
+    Node::Api(rest::GROUPS[0]),
+    Node::Api(rest::GROUPS[1]),
+    Node::Api(rest::GROUPS[2]),
+    Node::Api(rest::GROUPS[3]),
+    Node::Command(&help::COMMAND),
+    Node::Command(&version::COMMAND),
+];
+
+impl Node {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Command(command) => command.name,
+            Self::Group(group) => group.name,
+            Self::Api(group) => group.name,
+            Self::Endpoint(endpoint) => endpoint.name,
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Command(command) => command.about,
+            Self::Group(group) => group.about,
+            Self::Api(group) => group.about,
+            Self::Endpoint(endpoint) => endpoint.about,
+        }
+    }
+
+    fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.aliases,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn is_hidden(self) -> bool {
+        matches!(self, Self::Command(command) if command.hidden)
+    }
+
+    pub(crate) fn children(self) -> Vec<Self> {
+        match self {
+            Self::Group(group) => group.commands.to_vec(),
+            Self::Api(group) => group.endpoints.iter().map(|endpoint| Self::Endpoint(endpoint)).collect(),
+            Self::Command(_) | Self::Endpoint(_) => Vec::new(),
+        }
+    }
+
+    fn child(self, name: &str) -> Option<Self> {
+        find(&self.children(), name)
+    }
+
+    /// The clap command of this node; `path` is how the user got here, such as `databricks tokens`.
+    fn clap(self, path: &str) -> clap::Command {
+        let path = format!("{path} {}", self.name());
+        let command = clap::Command::new(self.name()).about(self.about()).hide(self.is_hidden()).visible_aliases(self.aliases());
+        command.defer(move |command| self.filled(command, &path))
+    }
+
+    /// Flags, help and commands below: made only for the words that are on the command line.
+    fn filled(self, command: clap::Command, path: &str) -> clap::Command {
+        match self {
+            Self::Command(leaf) => {
+                let command = with_help(command, path, leaf.usage, leaf.about, leaf.details, leaf.examples);
+                arguments::positional((leaf.flags)(command))
+            }
+            Self::Endpoint(leaf) => {
+                let command = with_help(command, path, &endpoint::usage(leaf), leaf.about, leaf.details, leaf.examples);
+                arguments::positional(endpoint::flags(command, leaf))
+            }
+            Self::Group(_) | Self::Api(_) => {
+                let command = match self {
+                    Self::Group(group) if group.name == auth::GROUP.name => auth::flags(command),
+                    _ => command,
+                };
+                let command = arguments::dressed(command)
+                    .override_usage(format!("{path} [command] [flags]"))
+                    .before_help(self.about())
+                    .allow_external_subcommands(true)
+                    .subcommands(self.children().into_iter().map(|child| child.clap(path)));
+                command.after_help(format!("Use \"{path} [command] --help\" for more about a command."))
+            }
+        }
+    }
+
+    /// Runs the command that the matches lead to.
+    pub(crate) fn run(self, context: &Context, matches: &ArgMatches) -> Result<()> {
+        match self {
+            Self::Command(command) => (command.run)(context, matches),
+            Self::Endpoint(endpoint) => endpoint::run(context, endpoint, matches),
+            Self::Group(_) | Self::Api(_) => Ok(()),
+        }
+    }
+
+    /// How many positional arguments it takes.
+    pub(crate) fn arity(self) -> Arity {
+        match self {
+            Self::Command(command) => command.arity,
+            Self::Endpoint(endpoint) => endpoint::arity(endpoint),
+            Self::Group(_) | Self::Api(_) => Arity::Any,
+        }
+    }
+
+    pub(crate) fn shows_usage_on_error(self) -> bool {
+        !matches!(self, Self::Command(command) if !command.usage_on_error)
+    }
+}
+
+/// The nodes at the top level.
+pub(crate) fn root() -> &'static [Node] {
+    ROOT
+}
+
+/// The node of this name or alias.
+pub(crate) fn find(nodes: &[Node], name: &str) -> Option<Node> {
+    nodes.iter().copied().find(|node| node.name() == name || node.aliases().contains(&name))
+}
+
+/// The node at the end of a path of words, and how many of the words led there.
+pub(crate) fn walk(words: &[&str]) -> (Option<Node>, usize) {
+    let mut node: Option<Node> = None;
+    for (depth, word) in words.iter().enumerate() {
+        let next = match node {
+            None => find(ROOT, word),
+            Some(node) => node.child(word),
+        };
+        match next {
+            Some(next) => node = Some(next),
+            None => return (node, depth),
+        }
+    }
+    (node, words.len())
+}
+
+/// The whole command line as clap sees it.
+pub(crate) fn command_line() -> clap::Command {
+    let command = clap::Command::new("databricks")
+        .about("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
+        .before_help("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
+        .override_usage("databricks [command] [flags]")
+        .after_help("Use \"databricks [command] --help\" for more about a command.")
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .allow_external_subcommands(true)
+        .arg(Arg::new("version").short('v').long("version").action(ArgAction::SetTrue).help("Show the version"))
+        .subcommands(ROOT.iter().map(|node| node.clap("databricks")));
+    arguments::globals(arguments::dressed(command))
+}
+
+fn with_help(command: clap::Command, path: &str, usage: &str, about: &str, details: &str, examples: &[&str]) -> clap::Command {
+    let space = if usage.is_empty() { "" } else { " " };
+    let details = if details.is_empty() { String::new() } else { format!("\n\n{details}") };
+    let examples: String = examples.iter().map(|example| format!("\n  {example}")).collect();
+    arguments::dressed(command).override_usage(format!("{path}{space}{usage} [flags]")).before_help(format!("{about}{details}")).after_help(format!("Examples:{examples}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_node(nodes: &[Node], visit: &mut dyn FnMut(Node)) {
+        for node in nodes {
+            visit(*node);
+            every_node(&node.children(), visit);
+        }
+    }
+
+    #[test]
+    fn clap_accepts_the_whole_tree() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn every_api_is_on_the_command_line() {
+        let shown: Vec<&str> = ROOT.iter().filter(|node| matches!(node, Node::Api(_))).map(|node| node.name()).collect();
+        assert_eq!(shown, rest::GROUPS.iter().map(|group| group.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_it() {
+        every_node(ROOT, &mut |node| {
+            assert!(!node.about().is_empty() && !node.about().ends_with('.'), "{}", node.name());
+            let examples = match node {
+                Node::Command(command) => command.examples,
+                Node::Endpoint(endpoint) => endpoint.examples,
+                Node::Group(_) | Node::Api(_) => return,
+            };
+            assert!(examples.iter().any(|example| example.contains(node.name())), "{} has no example", node.name());
+        });
+    }
+
+    #[test]
+    fn paths_lead_to_nodes() {
+        assert_eq!(walk(&["tokens", "revoke"]).0.map(Node::name), Some("delete"));
+        assert_eq!(walk(&["auth", "nope"]).1, 1);
+        assert!(walk(&["nope"]).0.is_none());
+    }
+}

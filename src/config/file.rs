@@ -1,0 +1,203 @@
+//! The profile file as a whole: where it is, which profiles it has, and how one is saved.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::document::{DEFAULT_SECTION, Document, Field};
+use crate::config::plain::{self, SETTINGS_SECTION};
+use crate::env::{self, Env};
+use crate::error::Failure;
+use crate::files::{self, Updated};
+use crate::text;
+
+/// Where everybody looks for the profile file, below the home folder.
+const FILE_NAME: &str = ".databrickscfg";
+/// Largest file that is read: tens of thousands of profiles.
+const SIZE_LIMIT: u64 = 16 << 20;
+/// The key in `[__settings__]` that names the profile to use when nobody names one.
+const DEFAULT_PROFILE_KEY: &str = "default_profile";
+
+/// The profile file of this run, read at most once and only if somebody asks.
+#[derive(Debug)]
+pub(crate) struct ProfileFile {
+    path: Option<PathBuf>,
+    document: OnceCell<Option<Document>>,
+}
+
+/// A section with a host or an account: what pickers and lists show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Profile<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) fields: Vec<Field<'a>>,
+}
+
+impl Profile<'_> {
+    /// The value of an attribute in this section; empty counts as absent.
+    pub(crate) fn get(&self, attr: Attr) -> Option<&str> {
+        self.fields.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
+    }
+}
+
+impl ProfileFile {
+    /// Says where the file is (`DATABRICKS_CONFIG_FILE`, with `~` for the home folder, or `~/.databrickscfg`) and reads nothing yet.
+    pub(crate) fn locate(env: &Env) -> Self {
+        let path = match env.path(env::CONFIG_FILE) {
+            Some(path) => match (path.strip_prefix("~"), env.home()) {
+                (Ok(rest), Some(home)) => Some(home.join(rest)),
+                _ => Some(path),
+            },
+            None => env.home().map(|home| home.join(FILE_NAME)),
+        };
+        Self { path, document: OnceCell::new() }
+    }
+
+    /// # Errors
+    /// If there is neither a home folder nor `DATABRICKS_CONFIG_FILE`.
+    pub(crate) fn path(&self) -> Result<&Path> {
+        self.path.as_deref().ok_or_else(|| {
+            Failure::new(format!("there is no place for profiles: {} is not set", env::HOME))
+                .hint(format!("Set {} to the file that holds them", env::CONFIG_FILE))
+                .into()
+        })
+    }
+
+    /// The contents; `None` if there is no file, or no place where one could be.
+    ///
+    /// # Errors
+    /// If there is something under that name which cannot be read or is no text. A line that makes no sense is no error here, see [`ProfileFile::bad_line`].
+    pub(crate) fn document(&self) -> Result<Option<&Document>> {
+        if let Some(document) = self.document.get() {
+            return Ok(document.as_ref());
+        }
+        let document = match &self.path {
+            Some(path) => read(path)?,
+            None => None,
+        };
+        Ok(self.document.get_or_init(|| document).as_ref())
+    }
+
+    /// What a reader should be told about the first line that cannot be read, if there is one. The line itself is not quoted: it may hold a secret.
+    pub(crate) fn bad_line(&self) -> Option<String> {
+        let bad = self.document.get()?.as_ref()?.first_bad_line()?;
+        Some(format!("{}:{}: {}", self.path.as_deref()?.display(), bad.line, bad.fault.words()))
+    }
+
+    /// The fields of one section; `None` if the file or the section is missing.
+    pub(crate) fn section(&self, name: &str) -> Result<Option<Vec<Field<'_>>>> {
+        Ok(self.document()?.and_then(|document| document.section(name)))
+    }
+
+    /// The profile that `[__settings__]` names as default.
+    pub(crate) fn default_profile(&self) -> Result<Option<Cow<'_, str>>> {
+        let name = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY));
+        Ok(name.filter(|name| !name.is_empty()))
+    }
+
+    /// Every profile in file order: the sections with a host or an account.
+    pub(crate) fn profiles(&self) -> Result<Vec<Profile<'_>>> {
+        let Some(document) = self.document()? else { return Ok(Vec::new()) };
+        let mut profiles: Vec<Profile<'_>> = Vec::new();
+        let mut places = std::collections::HashMap::new();
+        for (section, field) in document.fields() {
+            if section == SETTINGS_SECTION {
+                continue;
+            }
+            let place = *places.entry(section).or_insert_with(|| {
+                profiles.push(Profile { name: section, fields: Vec::new() });
+                profiles.len() - 1
+            });
+            profiles[place].fields.push(field);
+        }
+        profiles.retain(|profile| profile.get(Attr::Host).is_some() || profile.get(Attr::AccountId).is_some());
+        Ok(profiles)
+    }
+
+    /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
+    ///
+    /// # Errors
+    /// If name or values are none that all readers would give back, or the file cannot be read, understood, locked or written: then it is left as it is.
+    pub(crate) fn save(&self, name: &str, set: &[(Attr, &str)], remove: &[&str]) -> Result<Updated> {
+        plain::check_profile_name(name)?;
+        for (attr, value) in set {
+            plain::check_value(attr.name(), value)?;
+        }
+        self.edit(|document| {
+            let first = !document.fields().any(|(section, field)| section != SETTINGS_SECTION && field.key.eq_ignore_ascii_case(Attr::Host.name()));
+            for key in remove {
+                document.remove(name, key);
+            }
+            let fields: Vec<_> = set.iter().map(|(attr, value)| (attr.name(), *value)).collect();
+            document.set(name, &fields);
+            if first && document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY).is_none() {
+                document.set(SETTINGS_SECTION, &[(DEFAULT_PROFILE_KEY, name)]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes a profile the one that is used when nobody names one.
+    pub(crate) fn set_default_profile(&self, name: &str) -> Result<Updated> {
+        plain::check_value(DEFAULT_PROFILE_KEY, name)?;
+        self.edit(|document| {
+            document.set(SETTINGS_SECTION, &[(DEFAULT_PROFILE_KEY, name)]);
+            Ok(())
+        })
+    }
+
+    fn edit(&self, change: impl Fn(&mut Document) -> Result<()>) -> Result<Updated> {
+        let path = self.path()?;
+        files::update(path, SIZE_LIMIT, |before| {
+            let mut document = understood(path, before.unwrap_or_default().to_vec())?;
+            if let Some(bad) = document.first_bad_line() {
+                let place = format!("{}:{}", path.display(), bad.line);
+                return Err(Failure::new(format!("parse {place}: {}", bad.fault.words()))
+                    .hint(format!("Nothing was written. Correct or remove line {}, then try again", bad.line))
+                    .into());
+            }
+            change(&mut document)?;
+            Ok(Some(document.into_bytes()))
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Document>> {
+    files::read(path, SIZE_LIMIT)?.map(|bytes| understood(path, bytes)).transpose()
+}
+
+fn understood(path: &Path, bytes: Vec<u8>) -> Result<Document> {
+    let document = Document::new(bytes);
+    if document.is_binary() {
+        return Err(Failure::new(format!("cannot read {}: it is not a text file", path.display()))
+            .hint(format!("Move it away, or set {} to your profile file", env::CONFIG_FILE))
+            .into());
+    }
+    Ok(document)
+}
+
+/// The attribute that a key of the file sets.
+pub(crate) fn attribute_of(key: &str) -> Option<Attr> {
+    ATTRIBUTES.iter().find(|row| row.name.eq_ignore_ascii_case(key) || row.alias.is_some_and(|alias| alias.eq_ignore_ascii_case(key))).map(|row| row.attr)
+}
+
+/// Says that a profile is missing, with the profiles there are.
+pub(crate) fn hint_of_profiles(file: &ProfileFile, wanted: &str) -> Option<String> {
+    let profiles = file.profiles().ok()?;
+    let names: Vec<&str> = profiles.iter().map(|profile| profile.name).collect();
+    if let Some(close) = text::closest(wanted, names.iter().copied()) {
+        return Some(format!("Did you mean: --profile {}", text::one_line(close)));
+    }
+    let shown: Vec<_> = names.iter().take(8).map(|name| text::one_line(name)).collect();
+    let more = if names.len() > shown.len() {
+        format!(" and {} more (see: databricks auth profiles --skip-validate)", names.len() - shown.len())
+    } else {
+        String::new()
+    };
+    (!shown.is_empty()).then(|| format!("Profiles in this file: {}{more}", shown.join(", ")))
+}
+
+/// The name of the fallback profile.
+pub(crate) const DEFAULT_PROFILE: &str = DEFAULT_SECTION;

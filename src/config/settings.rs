@@ -1,0 +1,443 @@
+//! [`Settings`]: what is in force for one command, each value with its source.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::config::attributes::{ATTRIBUTES, Attr, COUNT, Reading};
+use crate::config::document::Field;
+use crate::config::file::{self, DEFAULT_PROFILE, Profile, ProfileFile};
+use crate::config::plain::SETTINGS_SECTION;
+use crate::env::{self, Env};
+use crate::error::Failure;
+use crate::host::{AddressIds, Host};
+use crate::secret::Secret;
+use crate::text;
+
+/// Where the documentation explains the attributes; scripts search error texts for the words before it.
+pub(crate) const UNIFIED_AUTH_PAGE: &str = "https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication";
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A flag, with its dashes.
+    Flag(&'static str),
+    /// An environment variable.
+    Env(&'static str),
+    /// A line of the profile file.
+    File { path: PathBuf, section: String, line: usize },
+    /// Followed from other values, such as the ids in the query of the host.
+    Derived,
+}
+
+impl fmt::Display for Source {
+    /// In the words of `auth describe`, which scripts read; empty for what follows from other values.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(formatter, "{name} flag"),
+            Self::Env(name) => write!(formatter, "{name} environment variable"),
+            Self::File { path, .. } => write!(formatter, "{} config file", path.display()),
+            Self::Derived => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    /// As exactly as a person needs it to find the place.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File { path, section, line } => format!("profile {} ({}:{line})", text::quoted(section), path.display()),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// A value, hidden if its attribute is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Plain(String),
+    Hidden(Secret),
+}
+
+impl Value {
+    fn new(attr: Attr, text: &str) -> Self {
+        if attr.row().secret { Self::Hidden(Secret::new(text)) } else { Self::Plain(text.to_owned()) }
+    }
+
+    /// The text, hidden or not: for the commands whose job it is to hand values over.
+    pub(crate) fn reveal(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Hidden(secret) => secret.expose(),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sourced {
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+}
+
+/// A value that lost against another of the same attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shadowed {
+    pub(crate) attr: Attr,
+    pub(crate) source: Source,
+    /// Whether it differs from the value that won: only then it matters.
+    pub(crate) differs: bool,
+}
+
+/// What the command line says about which profile and host are meant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// `--profile`.
+    pub(crate) profile: Option<String>,
+    /// `--host`: overrides every other host.
+    pub(crate) host: Option<String>,
+    /// Taken when nothing else names a profile; a section that is missing is then no error. Compat: `auth env` assumes `DEFAULT`, whatever the default profile is.
+    pub(crate) fallback_profile: Option<&'static str>,
+}
+
+/// The attributes in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    values: [Option<Sourced>; COUNT],
+    shadowed: Vec<Shadowed>,
+    /// The host of the profile in use, as written there, even if another host won.
+    profile_host: Option<String>,
+    profile_missing: bool,
+}
+
+/// Which profile is used, and how it came to be.
+enum Choice {
+    Named(String, Source),
+    /// The default profile, or `DEFAULT`: its absence is no error.
+    Assumed(String),
+    None,
+}
+
+impl Settings {
+    /// Decides every attribute: flag, environment, profile, default. Pure but for the profile file, which is read only if a profile can matter.
+    ///
+    /// With `--profile` the profile wins over the environment's credentials; with `DATABRICKS_CONFIG_PROFILE` the environment wins; `DATABRICKS_HOST` without a named
+    /// profile turns the default profile off. These are the rules of the official CLI.
+    ///
+    /// # Errors
+    /// If the named profile does not exist, a value cannot be read as what it is, or two methods are set up at once.
+    pub(crate) fn resolve(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Self> {
+        let settings = Self::gather(selection, env, file)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The settings of one profile alone, without environment and defaults.
+    pub(crate) fn of_profile(profile: &Profile<'_>, path: &Path) -> Self {
+        let mut settings = Self::empty();
+        settings.put(Attr::Profile, profile.name, Source::Derived);
+        settings.fill_from_fields(profile.name, &profile.fields, path);
+        settings.take_ids_from_host();
+        settings
+    }
+
+    /// Settings of given values, such as those that a person has just typed.
+    pub(crate) fn of_values(values: &[(Attr, &str)]) -> Self {
+        let mut settings = Self::empty();
+        for (attr, text) in values {
+            settings.put(*attr, text, Source::Derived);
+        }
+        settings
+    }
+
+    fn empty() -> Self {
+        Self { values: [const { None }; COUNT], shadowed: Vec::new(), profile_host: None, profile_missing: false }
+    }
+
+    /// As [`Settings::resolve`] without judging the outcome: what `auth describe` shows also when it cannot work.
+    pub(crate) fn gather(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Self> {
+        let mut settings = Self::empty();
+        if let Some(host) = &selection.host {
+            settings.put(Attr::Host, host, Source::Flag("--host"));
+        }
+        if env.get(env::CONFIG_FILE).is_some() {
+            settings.put_env(Attr::ConfigFile, env);
+        }
+        let choice = choose_profile(selection, env, file)?;
+        match &choice {
+            Choice::Named(name, source) => {
+                settings.put(Attr::Profile, name, source.clone());
+                if matches!(source, Source::Flag(_)) {
+                    settings.fill_from_env(env, |attr| attr.row().family.is_none() && attr != Attr::Host && !BOUND_TO_THE_PROFILE.contains(&attr));
+                    settings.fill_from_profile(name, file)?;
+                    settings.fill_from_env(env, |attr| (attr.row().family.is_some() || attr == Attr::Host) && !BOUND_TO_THE_PROFILE.contains(&attr));
+                } else {
+                    settings.fill_from_env(env, |_| true);
+                    settings.fill_from_profile(name, file)?;
+                }
+            }
+            Choice::Assumed(name) => {
+                settings.put(Attr::Profile, name, Source::Derived);
+                settings.fill_from_env(env, |_| true);
+                settings.fill_from_profile(name, file)?;
+            }
+            Choice::None => settings.fill_from_env(env, |_| true),
+        }
+        settings.take_ids_from_host();
+        settings.profile_missing &= matches!(choice, Choice::Named(..));
+        Ok(settings)
+    }
+
+    /// What cannot stand: a missing profile, unreadable numbers, two methods at once.
+    pub(crate) fn check(&self) -> Result<()> {
+        for row in &ATTRIBUTES {
+            if let Some(Sourced { value, source }) = self.get(row.attr)
+                && let Some(wanted) = unreadable(row.reading, value.reveal())
+            {
+                let shown = text::quoted(value.reveal());
+                return Err(Failure::new(format!("resolve: {} is {shown} in the {}, but it takes {wanted}", row.name, source.place())).into());
+            }
+        }
+        let mut families: Vec<&str> = ATTRIBUTES.iter().filter(|row| self.get(row.attr).is_some()).filter_map(|row| row.family).collect();
+        families.sort_unstable();
+        families.dedup();
+        if families.len() > 1 && self.get(Attr::AuthType).is_none() {
+            let mut failure = Failure::new(format!("validate: more than one authorization method configured: {}{}", families.join(" and "), self.summary()));
+            for row in ATTRIBUTES.iter().filter(|row| row.family.is_some()) {
+                if let (Some(sourced), Some(family)) = (self.get(row.attr), row.family) {
+                    failure = failure.hint(format!("{} ({family}) comes from the {}", row.name, sourced.source.place()));
+                }
+            }
+            let choice = self.get(Attr::Profile).map_or("in the environment", |_| "in the profile or the environment");
+            return Err(failure.hint(format!("Unset one of them, or say which one counts: auth_type {choice} ({})", env::AUTH_TYPE)).into());
+        }
+        Ok(())
+    }
+
+    /// Says that the named profile is not there; `None` if it is, or if there is no profile file at all.
+    pub(crate) fn missing_profile(&self, file: &ProfileFile) -> Option<Failure> {
+        let name = self.text(Attr::Profile).filter(|_| self.profile_missing)?;
+        let path = file.path().ok()?;
+        let mut failure = Failure::new(format!("resolve: {} has no {} profile configured{}", path.display(), text::one_line(name), self.summary()));
+        if let Some(hint) = file::hint_of_profiles(file, name) {
+            failure = failure.hint(hint);
+        }
+        Some(failure.hint(format!("To make it: databricks configure --profile {}", text::one_line(name))))
+    }
+
+    pub(crate) fn get(&self, attr: Attr) -> Option<&Sourced> {
+        self.values[attr as usize].as_ref()
+    }
+
+    /// The text of an attribute that is no secret.
+    pub(crate) fn text(&self, attr: Attr) -> Option<&str> {
+        match self.get(attr)? {
+            Sourced { value: Value::Plain(text), .. } => Some(text),
+            Sourced { value: Value::Hidden(_), .. } => None,
+        }
+    }
+
+    pub(crate) fn secret(&self, attr: Attr) -> Option<&Secret> {
+        match self.get(attr)? {
+            Sourced { value: Value::Hidden(secret), .. } => Some(secret),
+            Sourced { value: Value::Plain(_), .. } => None,
+        }
+    }
+
+    /// A whole number of seconds or bytes.
+    pub(crate) fn number(&self, attr: Attr) -> Option<i64> {
+        self.text(attr)?.trim().parse().ok()
+    }
+
+    pub(crate) fn switch(&self, attr: Attr) -> bool {
+        self.text(attr).and_then(read_switch).unwrap_or(false)
+    }
+
+    /// The host in canonical form; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is not one, naming where it came from.
+    pub(crate) fn host(&self) -> Result<Option<Host>> {
+        let Some(Sourced { value, source }) = self.get(Attr::Host) else { return Ok(None) };
+        let host = Host::parse(value.reveal()).map_err(|failure| match source {
+            Source::Derived => failure,
+            source => failure.hint(format!("The host comes from the {}", source.place())),
+        })?;
+        Ok(Some(host))
+    }
+
+    /// The workspace id to send with requests; the official CLI's placeholder `none` counts as none.
+    pub(crate) fn workspace_id(&self) -> Option<&str> {
+        self.text(Attr::WorkspaceId).filter(|id| !id.eq_ignore_ascii_case("none"))
+    }
+
+    pub(crate) fn shadowed(&self) -> &[Shadowed] {
+        &self.shadowed
+    }
+
+    /// Values in the order of the table.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Attr, &Sourced)> {
+        ATTRIBUTES.iter().filter_map(|row| Some((row.attr, self.get(row.attr)?)))
+    }
+
+    /// Holds a secret of the profile to the host of the profile: it never goes to a host that somebody else named.
+    ///
+    /// # Errors
+    /// If the secret stands in a profile whose own host is not the host in force.
+    pub(crate) fn check_bound(&self, attr: Attr) -> Result<()> {
+        let (Some(Sourced { source: Source::File { section, .. }, .. }), Some(host)) = (self.get(attr), self.get(Attr::Host)) else { return Ok(()) };
+        let (Some(own), Some(used)) = (&self.profile_host, self.host()?) else { return Ok(()) };
+        if Host::parse(own).is_ok_and(|own| own == used) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the {} of profile {} belongs to {} and is not sent to {used}", attr.name(), text::quoted(section), text::one_line(own)))
+            .hint(format!("The host {used} comes from the {}", host.source.place()))
+            .hint(format!(
+                "Use the profile alone: --profile {}; or make one for the other host: databricks configure --host {used} --profile NAME",
+                text::one_line(section)
+            ))
+            .into())
+    }
+
+    /// Values of different origin that act together: a credential from the environment that goes to the host of a profile.
+    pub(crate) fn mixture(&self) -> Option<String> {
+        let (attr, credential) =
+            self.iter().find(|(attr, sourced)| attr.row().secret && attr.row().family.is_some() && matches!(sourced.source, Source::Env(_)))?;
+        let host = self.get(Attr::Host).filter(|host| matches!(host.source, Source::File { .. }))?;
+        let shadowed = self.shadowed.iter().find(|shadowed| shadowed.attr == attr && shadowed.differs);
+        let instead = if shadowed.is_some() { format!(" (and not the {} of that profile)", attr.name()) } else { String::new() };
+        Some(format!("the {} from the {} is used{instead} with the host from {}", attr.name(), credential.source, host.source.place()))
+    }
+
+    /// The tail of error texts in the SDKs: `. Config: host=…, token=***. Env: DATABRICKS_HOST`; empty if nothing is set.
+    pub(crate) fn summary(&self) -> String {
+        let mut config = Vec::new();
+        let mut variables = Vec::new();
+        for (attr, sourced) in self.iter() {
+            let shown = match &sourced.value {
+                Value::Plain(text) => text::one_line(text),
+                Value::Hidden(_) => "***".into(),
+            };
+            config.push(format!("{}={shown}", attr.name()));
+            if let Source::Env(name) = sourced.source {
+                variables.push(name);
+            }
+        }
+        let config = if config.is_empty() { String::new() } else { format!(". Config: {}", config.join(", ")) };
+        let variables = if variables.is_empty() { String::new() } else { format!(". Env: {}", variables.join(", ")) };
+        config + &variables
+    }
+
+    fn put(&mut self, attr: Attr, text: &str, source: Source) {
+        let value = Value::new(attr, text);
+        match &self.values[attr as usize] {
+            Some(winner) => {
+                let differs = winner.value != value;
+                self.shadowed.push(Shadowed { attr, source, differs });
+            }
+            None => self.values[attr as usize] = Some(Sourced { value, source }),
+        }
+    }
+
+    fn put_env(&mut self, attr: Attr, env: &Env) {
+        for name in attr.row().env {
+            if let Some(text) = env.get(name) {
+                self.put(attr, text, Source::Env(name));
+                return;
+            }
+        }
+    }
+
+    fn fill_from_env(&mut self, env: &Env, wanted: impl Fn(Attr) -> bool) {
+        for row in &ATTRIBUTES {
+            if !matches!(row.attr, Attr::Profile | Attr::ConfigFile) && wanted(row.attr) {
+                self.put_env(row.attr, env);
+            }
+        }
+    }
+
+    fn fill_from_profile(&mut self, name: &str, file: &ProfileFile) -> Result<()> {
+        let fields = file.section(name)?;
+        self.profile_missing = file.document()?.is_some() && fields.as_ref().is_none_or(Vec::is_empty);
+        if let Some(fields) = fields {
+            self.fill_from_fields(name, &fields, file.path()?);
+        }
+        Ok(())
+    }
+
+    fn fill_from_fields(&mut self, section: &str, fields: &[Field<'_>], path: &Path) {
+        let mut last: [Option<&Field<'_>>; COUNT] = [None; COUNT];
+        for field in fields {
+            if let Some(attr) = file::attribute_of(field.key) {
+                last[attr as usize] = Some(field);
+            }
+        }
+        for row in ATTRIBUTES.iter().filter(|row| row.attr != Attr::Profile) {
+            if let Some(field) = last[row.attr as usize].filter(|field| !field.value.is_empty()) {
+                if row.attr == Attr::Host {
+                    self.profile_host = Some(field.value.clone().into_owned());
+                }
+                self.put(row.attr, &field.value, Source::File { path: path.to_owned(), section: section.to_owned(), line: field.line });
+            }
+        }
+    }
+
+    /// Workspace and account ids in the query of a copied address count where nothing else names them.
+    fn take_ids_from_host(&mut self) {
+        let Some(Ok((_, ids))) = self.text(Attr::Host).map(Host::parse_address) else { return };
+        let AddressIds { workspace_id, account_id } = ids;
+        for (attr, id) in [(Attr::WorkspaceId, workspace_id), (Attr::AccountId, account_id)] {
+            if let Some(id) = id.filter(|_| self.get(attr).is_none()) {
+                self.put(attr, &id, Source::Derived);
+            }
+        }
+    }
+}
+
+/// With `--profile` the environment never sets these: they say which workspace and method the profile means.
+const BOUND_TO_THE_PROFILE: [Attr; 6] = [Attr::WorkspaceId, Attr::AccountId, Attr::AuthType, Attr::DiscoveryUrl, Attr::Audience, Attr::Cloud];
+
+fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Choice> {
+    let named = match (&selection.profile, env.get(env::CONFIG_PROFILE)) {
+        (Some(name), _) => Some((name.as_str(), Source::Flag("--profile"))),
+        (None, Some(name)) => Some((name, Source::Env(env::CONFIG_PROFILE))),
+        (None, None) => None,
+    };
+    if let Some((name, source)) = named {
+        if name == SETTINGS_SECTION {
+            let path = file.path()?.display();
+            return Err(Failure::new(format!("resolve: {path}: {name} is a reserved section name and cannot be used as a profile")).into());
+        }
+        return Ok(Choice::Named(name.to_owned(), source));
+    }
+    if let Some(name) = selection.fallback_profile {
+        return Ok(Choice::Assumed(name.to_owned()));
+    }
+    if selection.host.is_some() || env.get(env::HOST).is_some() {
+        return Ok(Choice::None);
+    }
+    if let Some(name) = file.default_profile()? {
+        return Ok(Choice::Assumed(name.into_owned()));
+    }
+    let has_host = file.document()?.and_then(|document| document.get(DEFAULT_PROFILE, Attr::Host.name())).is_some_and(|host| !host.is_empty());
+    Ok(if has_host { Choice::Assumed(DEFAULT_PROFILE.to_owned()) } else { Choice::None })
+}
+
+/// What an attribute would have to be, if the text is not that.
+fn unreadable(reading: Reading, value: &str) -> Option<&'static str> {
+    match reading {
+        Reading::Number => value.trim().parse::<i64>().is_err().then_some("a whole number"),
+        Reading::Switch => read_switch(value).is_none().then_some("true or false"),
+        Reading::Text | Reading::List => None,
+    }
+}
+
+/// The spellings of Go's `strconv.ParseBool`.
+fn read_switch(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}

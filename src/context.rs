@@ -1,0 +1,194 @@
+//! [`Context`]: what a command is handed. Nothing in it is read, opened or connected before somebody asks.
+
+use anyhow::Result;
+use serde_json::value::RawValue;
+
+use crate::auth::{Credential, chain};
+use crate::config::attributes::Attr;
+use crate::config::file::ProfileFile;
+use crate::config::settings::{Selection, Settings};
+use crate::env::Env;
+use crate::error::Failure;
+use crate::host::Host;
+use crate::http::{ApiError, Client, Options, Request, Response, Trace, UserAgent};
+use crate::rest::paging::{self, Page};
+use crate::rest::{List, current_user};
+use crate::text;
+use crate::ui::{Choice, Ui};
+
+/// `-o`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum OutputFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The flags that every command takes.
+#[derive(Debug, Default)]
+pub(crate) struct Globals {
+    pub(crate) profile: Option<String>,
+    pub(crate) output: OutputFormat,
+    /// Whether `-o` was given: for commands whose habit it changes.
+    pub(crate) output_given: bool,
+    pub(crate) trace: Trace,
+}
+
+/// The environment, the terminal, the flags and the profile file of one run.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) env: Env,
+    pub(crate) ui: Ui,
+    pub(crate) globals: Globals,
+    pub(crate) file: ProfileFile,
+    /// The words of the command, such as `tokens create`.
+    pub(crate) command: String,
+}
+
+/// A workspace that can be asked: settings, credential and connection.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) settings: Settings,
+    pub(crate) credential: Credential,
+    client: Client,
+}
+
+impl Context {
+    /// What the flags say about profile and host.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { profile: self.globals.profile.clone(), ..Selection::default() }
+    }
+
+    /// Resolves the settings and tells the user what in the file or in their mixture is odd.
+    ///
+    /// On a terminal where nothing names a workspace, offers the profiles there are; a single one is taken.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        let mut selection = self.selection();
+        let mut settings = Settings::resolve(&selection, &self.env, &self.file)?;
+        if settings.get(Attr::Host).is_none() && settings.get(Attr::Profile).is_none() && self.ui.can_prompt() {
+            selection.profile = self.pick_profile()?;
+            settings = Settings::resolve(&selection, &self.env, &self.file)?;
+        }
+        self.remark(&settings);
+        Ok(settings)
+    }
+
+    /// Says on standard error what a user should know about where the values came from.
+    pub(crate) fn remark(&self, settings: &Settings) {
+        if let Some(bad) = self.file.bad_line() {
+            self.ui.warn(&format!("{bad}. This line is ignored here; other tools refuse the whole file"));
+        }
+        if let Some(mixture) = settings.mixture() {
+            self.ui.warn(&mixture);
+        }
+        if settings.switch(Attr::SkipVerify) {
+            self.ui.warn("skip_verify is ignored: certificates are always checked. For a private authority set SSL_CERT_FILE");
+        }
+    }
+
+    fn pick_profile(&self) -> Result<Option<String>> {
+        let profiles: Vec<_> = self.file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some()).collect();
+        if profiles.len() < 2 {
+            return Ok(profiles.first().map(|profile| profile.name.to_owned()));
+        }
+        let choices: Vec<Choice> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
+        let label = format!("Workspace profiles defined in {}", self.file.path()?.display());
+        let chosen = self.ui.prompter().choose(&label, &choices, true)?;
+        Ok(profiles.get(chosen).map(|profile| profile.name.to_owned()))
+    }
+
+    /// The workspace that the settings lead to. Connects with the first request only.
+    pub(crate) fn workspace(&self) -> Result<Workspace> {
+        let settings = self.settings()?;
+        self.workspace_of(settings)
+    }
+
+    /// The workspace of settings that are already resolved.
+    pub(crate) fn workspace_of(&self, settings: Settings) -> Result<Workspace> {
+        let credential = chain::acquire(&settings, &self.file)?;
+        let client = self.client(&credential.host, &settings, credential.method)?;
+        Ok(Workspace { settings, credential, client })
+    }
+
+    fn client(&self, host: &Host, settings: &Settings, auth_type: &str) -> Result<Client> {
+        let seconds = |attr| settings.number(attr).and_then(|seconds| u64::try_from(seconds).ok()).map(std::time::Duration::from_secs);
+        let mut options = Options::new(UserAgent::new(&self.env).command(&self.command).auth_type(auth_type).to_string());
+        if let Some(inactivity) = seconds(Attr::HttpTimeoutSeconds) {
+            options = options.inactivity(inactivity);
+        }
+        if let Some(budget) = seconds(Attr::RetryTimeoutSeconds) {
+            options.retry_budget = budget;
+        }
+        options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
+        options.trace = self.globals.trace.clone();
+        Client::new(host.clone(), &self.env, options)
+    }
+}
+
+impl Workspace {
+    /// Sends a request with the credential.
+    ///
+    /// # Errors
+    /// As the HTTP layer; a refusal (401, 403) says who asked whom, and what to do.
+    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response> {
+        self.client.send(Some(&self.credential), request).map_err(|error| self.explain(error))
+    }
+
+    /// Asks the workspace who the credential is.
+    pub(crate) fn who(&self) -> Result<String> {
+        let response = self.send(&Request::get(current_user::ME.path))?;
+        let fields: crate::rest::Item<'_> = serde_json::from_slice(&response.body)?;
+        Ok(crate::rest::text_of(&fields, "userName"))
+    }
+
+    /// Walks over all items of a list, page by page; `each` says whether to go on.
+    pub(crate) fn pages(&self, request: &Request<'_>, list: &List, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+        let mut request = request.clone();
+        let mut seen = std::collections::HashSet::new();
+        loop {
+            let response = self.send(&request)?;
+            let page = paging::read_page(&response.body, list.items).map_err(|error| {
+                Failure::new(format!("the reply of {} to {} {} is not what was expected: {error}", self.credential.host, request.verb, request.path))
+            })?;
+            let next = page.next.as_deref().map(ToOwned::to_owned);
+            if !each(&page)? {
+                return Ok(());
+            }
+            let Some(next) = next else { return Ok(()) };
+            if !seen.insert(next.clone()) {
+                return Err(Failure::new(format!("{} gives the same page of {} again and again", self.credential.host, request.path)).into());
+            }
+            request.query.retain(|(key, _)| key != "page_token");
+            request.query.push(("page_token".into(), next.into()));
+        }
+    }
+
+    /// Adds to a refusal who asked whom, and the next steps; the message of the server stays in front, as scripts know it.
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(refusal) = error.downcast_ref::<ApiError>().filter(|refusal| refusal.is_unauthenticated() || refusal.is_forbidden()) else { return error };
+        let profile = self.settings.text(Attr::Profile).map(|name| text::one_line(name).into_owned());
+        let method = crate::auth::find(self.credential.method);
+        let mut message = format!("{refusal}\n\n");
+        if let Some(profile) = &profile {
+            message += &format!("Profile:   {profile}\n");
+        }
+        message += &format!("Host:      {}\n", self.credential.host);
+        message += &format!("Auth type: {}\n\nNext steps:", method.map_or_else(|| self.credential.method.to_owned(), crate::auth::Method::label));
+        let with_profile = profile.as_ref().map_or(String::new(), |name| format!(" --profile {name}"));
+        if refusal.is_forbidden() {
+            message += "\n  - Verify you have the required permissions for this operation";
+        }
+        let secret = if self.credential.method == "basic" { Attr::Password } else { Attr::Token };
+        let refused_as_such = refusal.is_unauthenticated() || refusal.message().to_ascii_lowercase().contains("access token");
+        if let Some(sourced) = self.settings.get(secret).filter(|_| refused_as_such) {
+            let fix = if secret == Attr::Password { "Check your username/password" } else { "Regenerate your access token" };
+            let name = profile.as_deref().unwrap_or("<name>");
+            message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+        }
+        message += &format!("\n  - Check your identity: databricks auth describe{with_profile}");
+        if profile.is_none() {
+            message += "\n  - Consider setting up a profile: databricks configure --profile <name>";
+        }
+        Failure::new(message).into()
+    }
+}

@@ -1,0 +1,3 @@
+//! Ways of handing a credential to somebody else, one file each.
+
+pub(crate) mod json;

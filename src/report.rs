@@ -1,0 +1,41 @@
+//! The rim: whatever went wrong becomes a message, its hints and an exit code.
+
+use std::process::ExitCode;
+
+use crate::commands::usage::UsageError;
+use crate::error::Failure;
+use crate::ui::Ui;
+
+/// Prints an error as `Error: …` on standard error, the next steps below it, and says with which code to end.
+///
+/// Compat: always 1 and always plain text, also with `-o json`, as scripts know it from the official CLI.
+pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
+    ui.note(&message(error));
+    ExitCode::FAILURE
+}
+
+fn message(error: &anyhow::Error) -> String {
+    let mut message = format!("Error: {error:#}");
+    for failure in error.chain().filter_map(|cause| cause.downcast_ref::<Failure>()) {
+        for hint in failure.hints() {
+            message += &format!("\nHint: {hint}");
+        }
+    }
+    if let Some(usage) = error.downcast_ref::<UsageError>().and_then(|error| error.usage.as_deref()) {
+        message += &format!("\n\n{}\n", usage.trim_end());
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn hints_stand_below_the_whole_chain() {
+        let error = Err::<(), _>(Failure::new("no space left").hint("Free some space")).context("cannot write x").expect_err("an error");
+        assert_eq!(message(&error), "Error: cannot write x: no space left\nHint: Free some space");
+    }
+}

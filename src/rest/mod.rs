@@ -1,0 +1,242 @@
+//! The REST API as tables: an [`Endpoint`] is one call, and from its one definition follow the command's flags, its help, the request, the check of `--json`, and how the
+//! reply is shown. Adding a call is adding a constant; adding an API is one file and its line in [`GROUPS`].
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use crate::http::Verb;
+
+mod clusters;
+pub(crate) mod current_user;
+mod database;
+pub(crate) mod paging;
+mod tokens;
+
+pub(crate) use clusters::{LIST as LIST_CLUSTERS, SPARK_VERSIONS};
+
+/// Every API, in the order of the help.
+pub(crate) static GROUPS: &[&Group] = &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &tokens::GROUP];
+
+/// One API: a word of the command line and the calls below it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) endpoints: &'static [&'static Endpoint],
+}
+
+/// One call of the API.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The word of the command line.
+    pub(crate) name: &'static str,
+    /// Other words for it.
+    pub(crate) aliases: &'static [&'static str],
+    /// One line for lists of commands.
+    pub(crate) about: &'static str,
+    /// What else a user should know.
+    pub(crate) details: &'static str,
+    /// Command lines that work as they stand.
+    pub(crate) examples: &'static [&'static str],
+    pub(crate) verb: Verb,
+    /// With `{field}` where a field belongs into the path.
+    pub(crate) path: &'static str,
+    pub(crate) fields: &'static [Field],
+    /// Whether `--json` is taken.
+    pub(crate) json: bool,
+    pub(crate) reply: Reply,
+    /// Whether the call makes a credential: then it is never silently repeated, and never sent with less than its user typed.
+    pub(crate) mints: bool,
+}
+
+/// What most calls have in common, to be overridden by `..Endpoint::PLAIN`.
+impl Endpoint {
+    pub(crate) const PLAIN: Self = Self {
+        name: "",
+        aliases: &[],
+        about: "",
+        details: "",
+        examples: &[],
+        verb: Verb::Get,
+        path: "",
+        fields: &[],
+        json: false,
+        reply: Reply::Object,
+        mints: false,
+    };
+}
+
+/// One value of a request.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// Its key in the request.
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    pub(crate) input: Input,
+    pub(crate) shape: Shape,
+    pub(crate) about: &'static str,
+    /// What is sent if the user gives nothing.
+    pub(crate) default: Option<fn() -> String>,
+}
+
+impl Field {
+    /// A flag whose value goes into the body.
+    pub(crate) const fn flag(name: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self { name, place: Place::Body, input: Input::Flag, shape, about, default: None }
+    }
+
+    /// A flag whose value goes into the query.
+    pub(crate) const fn query(name: &'static str, flag: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self { name, place: Place::Query, input: Input::FlagNamed(flag), shape, about, default: None }
+    }
+
+    /// A value that only `--json` can give.
+    pub(crate) const fn json(name: &'static str, shape: Shape) -> Self {
+        Self { name, place: Place::Body, input: Input::JsonOnly, shape, about: "", default: None }
+    }
+
+    /// The flag's name without dashes; `None` if it has no flag.
+    pub(crate) fn flag_name(&self) -> Option<String> {
+        match self.input {
+            Input::Flag => Some(self.name.replace('_', "-")),
+            Input::FlagNamed(name) => Some(name.to_owned()),
+            Input::Argument(_) | Input::Arguments | Input::JsonOnly => None,
+        }
+    }
+
+    /// How the positional argument is written in usage lines.
+    pub(crate) fn argument_name(&self) -> Option<String> {
+        match self.input {
+            Input::Argument(_) => Some(self.name.to_uppercase()),
+            Input::Arguments => Some(format!("[{}...]", self.name.to_uppercase())),
+            _ => None,
+        }
+    }
+}
+
+/// Where in the request a field goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    Query,
+    Body,
+}
+
+/// How a user gives a field.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// `--name-with-dashes`.
+    Flag,
+    /// A flag of another name than the field's.
+    FlagNamed(&'static str),
+    /// The one positional argument; where it is missing, a terminal offers what there is.
+    Argument(Picker),
+    /// Any number of positional arguments.
+    Arguments,
+    /// Only through `--json`.
+    JsonOnly,
+}
+
+/// How a missing id is chosen on a terminal, and how its absence is told elsewhere.
+#[derive(Debug)]
+pub(crate) struct Picker {
+    /// Compat: scripts see `expected to have <label>`.
+    pub(crate) label: &'static str,
+    /// The call that lists the candidates.
+    pub(crate) from: &'static Endpoint,
+    /// The key of a candidate that becomes the value.
+    pub(crate) id: &'static str,
+    /// The key that people know a candidate by.
+    pub(crate) title: &'static str,
+}
+
+/// What kind of value a field takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    Integer,
+    /// A number of seconds; `human` names a second flag that takes `90d` or `12h`.
+    Seconds {
+        human: &'static str,
+    },
+    Boolean,
+    Texts,
+    Object,
+    Objects,
+}
+
+impl Shape {
+    /// As error messages call it.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Text => "a string",
+            Self::Integer | Self::Seconds { .. } => "an integer",
+            Self::Boolean => "a boolean",
+            Self::Texts => "a list of strings",
+            Self::Object => "an object",
+            Self::Objects => "a list of objects",
+        }
+    }
+}
+
+/// What comes back, and how it is shown.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Nothing that is worth printing.
+    Empty,
+    /// One JSON object, printed whatever `-o` says.
+    Object,
+    /// Items under a key: a table, or with `-o json` an array.
+    List(List),
+}
+
+/// A reply that is a list.
+#[derive(Debug)]
+pub(crate) struct List {
+    /// The key that holds the items.
+    pub(crate) items: &'static str,
+    /// The columns of the table; none: the array is printed in text mode too.
+    pub(crate) columns: &'static [Column],
+    /// How many items to ask for at once, where the API has pages (`page_size`, `page_token`, `next_page_token`).
+    pub(crate) page_size: Option<u32>,
+}
+
+/// One column of a table.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    pub(crate) cell: Cell,
+}
+
+/// Where the text of a cell comes from.
+#[derive(Debug)]
+pub(crate) enum Cell {
+    /// The value of a key.
+    Key(&'static str),
+    /// The value of a key, as the column's identifier.
+    Id(&'static str),
+    /// Made from the whole item.
+    Made(fn(&Item<'_>, Timestamp) -> String),
+}
+
+/// An item of a list: its keys with their raw JSON.
+pub(crate) type Item<'a> = std::collections::BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>;
+
+/// The text of a key: a string without its quotes, anything else as its JSON; empty if absent or null.
+pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
+    match item.get(key).map(|raw| raw.get()) {
+        None | Some("null") => String::new(),
+        Some(raw) if raw.starts_with('"') => serde_json::from_str(raw).unwrap_or_default(),
+        Some(raw) => raw.to_owned(),
+    }
+}
+
+/// The whole number under a key.
+pub(crate) fn number_of(item: &Item<'_>, key: &str) -> Option<i64> {
+    item.get(key)?.get().parse().ok()
+}
+
+/// A fresh id for a request that the server uses to recognise repetitions.
+pub(crate) fn random_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,83 @@
+//! `/api/2.0/preview/scim/v2/Me`: who am I?
+//! Source: RFC 7643, RFC 7644 (3.9 for attribute selection); field names from
+//! `databricks-sdk-py`, `service/iam.py`.
+
+use super::api::{Access, Answer, Call, Route};
+use super::http::Response;
+use serde_json::{Value, json};
+
+pub(super) const ROUTES: &[Route] = &[Route {
+    method: "GET",
+    path: "/api/2.0/preview/scim/v2/Me",
+    access: Access::SignedIn,
+    handle: me,
+}];
+
+fn me(call: &Call<'_>) -> Answer {
+    let user = call.user();
+    let (given, family) = user
+        .display_name
+        .split_once(' ')
+        .unwrap_or((&user.display_name, ""));
+    let mut groups = vec![json!({
+        "display": "users",
+        "type": "direct",
+        "value": "640000000000001",
+        "$ref": "Groups/640000000000001",
+    })];
+    let mut entitlements = vec![json!({"value": "workspace-access"})];
+    if user.admin {
+        groups.push(json!({
+            "display": "admins",
+            "type": "direct",
+            "value": "640000000000002",
+            "$ref": "Groups/640000000000002",
+        }));
+        entitlements.push(json!({"value": "allow-cluster-create"}));
+    }
+    let mut resource = json!({
+        "schemas": [
+            "urn:ietf:params:scim:schemas:core:2.0:User",
+            "urn:ietf:params:scim:schemas:extension:workspace:2.0:User",
+        ],
+        "id": user.id,
+        "userName": user.name,
+        "displayName": user.display_name,
+        "name": {"givenName": given, "familyName": family},
+        "emails": [{"type": "work", "value": user.name, "primary": true}],
+        "groups": groups,
+        "entitlements": entitlements,
+        "active": true,
+    });
+    select(call, &mut resource)?;
+    Ok(Response::new(200).body("application/scim+json; charset=utf-8", resource.to_string()))
+}
+
+/// `attributes` keeps only what it names, `excludedAttributes` removes; `id` and `schemas` are
+/// always returned, and both together are an error.
+fn select(call: &Call<'_>, resource: &mut Value) -> Result<(), Response> {
+    let wanted = call.request.query("attributes");
+    let unwanted = call.request.query("excludedAttributes");
+    if wanted.is_some() && unwanted.is_some() {
+        return Err(Response::scim_error(
+            400,
+            Some("invalidValue"),
+            "attributes and excludedAttributes exclude each other",
+        ));
+    }
+    let named = |list: &str, name: &str| {
+        list.split(',').map(str::trim).any(|path| {
+            let attribute = path.split('.').next().unwrap_or(path);
+            attribute.eq_ignore_ascii_case(name)
+        })
+    };
+    if let Value::Object(attributes) = resource {
+        attributes.retain(|name, _| {
+            name == "id"
+                || name == "schemas"
+                || (wanted.is_none_or(|list| named(list, name))
+                    && unwanted.is_none_or(|list| !named(list, name)))
+        });
+    }
+    Ok(())
+}
