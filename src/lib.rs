@@ -6,6 +6,7 @@ mod error;
 mod host;
 mod secret;
 mod text;
+mod ui;
 pub fn run() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS
 }
