@@ -11,7 +11,6 @@ mod keys;
 mod picker;
 #[cfg(not(unix))]
 mod portable;
-mod progress;
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../../tests/terminal/pty.rs"]
 mod pty;
@@ -21,6 +20,7 @@ mod terminal;
 mod terminal_tests;
 
 pub(crate) mod output;
+pub(crate) mod progress;
 pub(crate) mod prompt;
 
 use std::borrow::Cow;
@@ -37,11 +37,7 @@ use crate::error::Failure;
 use crate::text;
 
 use output::{JsonArray, KeyOrder, Table};
-
-pub(crate) use progress::{Progress, grouped};
-pub(crate) use prompt::{Cancelled, Choice, Prompter};
-#[cfg(unix)]
-pub(crate) use terminal::release_signals;
+use prompt::Prompter;
 
 /// Output and talk of one run.
 ///
@@ -270,6 +266,13 @@ impl fmt::Debug for Ui {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Ui").field("can_prompt", &self.can_prompt).field("color", &self.color).finish_non_exhaustive()
     }
+}
+
+/// Leaves SIGINT, SIGTERM, SIGHUP and SIGQUIT to the caller, who has installed handlers of its own; otherwise they would still end the process
+/// once a question has been asked.
+pub(crate) fn release_signals() {
+    #[cfg(unix)]
+    terminal::release_signals();
 }
 
 /// The content of a lock, also after a panic elsewhere: text output has no invariant that a panic could break.

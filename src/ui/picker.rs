@@ -77,8 +77,8 @@ impl<'a> Picker<'a> {
         self.top = 0;
     }
 
-    /// The lines to draw, and the row and column of the cursor if it is to be seen.
-    pub(super) fn frame(&mut self, (height, width): (usize, usize)) -> (Vec<String>, Option<(usize, usize)>) {
+    /// The lines to draw, and where in the first of them the cursor is to be seen.
+    pub(super) fn frame(&mut self, (height, width): (usize, usize)) -> (Vec<String>, Option<usize>) {
         let head = usize::from(self.search.is_some()) + 1;
         self.rows = height.saturating_sub(head + 1).clamp(1, 10);
         if self.active < self.top {
@@ -94,7 +94,7 @@ impl<'a> Picker<'a> {
             let title = fitted("Search: ", room.saturating_sub(4));
             let window = search.window(width.saturating_sub(columns(&title)), false);
             lines.push(format!("{title}{}", window.text));
-            cursor = Some((0, columns(&title) + window.cursor));
+            cursor = Some(columns(&title) + window.cursor);
         }
         lines.push(format!("\x1b[1m{}\x1b[0m", fitted(&self.label, room)));
         if self.matching.is_empty() {
@@ -212,13 +212,13 @@ mod tests {
             let (lines, cursor) = picker.frame((8, 80));
             (lines.iter().map(|line| line.chars().next().unwrap_or(' ')).collect::<String>(), cursor)
         };
-        assert_eq!(shown(&mut picker), ("S\u{1b}    ↓".into(), Some((0, 8))));
+        assert_eq!(shown(&mut picker), ("S\u{1b}    ↓".into(), Some(8)));
         picker.press(Key::End);
-        assert_eq!(shown(&mut picker), ("S\u{1b}↑    ".into(), Some((0, 8))));
+        assert_eq!(shown(&mut picker), ("S\u{1b}↑    ".into(), Some(8)));
         picker.press(Key::Home);
         shown(&mut picker);
         picker.press(Key::PageDown);
-        assert_eq!(shown(&mut picker), ("S\u{1b}↑   ↓".into(), Some((0, 8))));
+        assert_eq!(shown(&mut picker), ("S\u{1b}↑   ↓".into(), Some(8)));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
                 screen.process(line.as_bytes());
                 let shown = screen.screen().contents();
                 assert!(columns(&shown) <= width.max(6), "{width}: {shown}");
-                assert_eq!(line.contains('\u{7}'), false);
+                assert!(!line.contains('\u{7}'));
             }
         }
     }

@@ -120,7 +120,7 @@ fn ask<T>(left: &str, question: impl FnOnce(&mut Session) -> Result<T, Stop>) ->
     let answer = Session::open().and_then(|mut session| {
         let answer = question(&mut session);
         if matches!(answer, Err(Stop::Cancelled(_) | Stop::Signal(_))) {
-            session.leave(left);
+            leave(left);
         }
         let closed = session.close();
         answer.and_then(|answer| closed.map(|()| answer))
@@ -146,7 +146,7 @@ impl Field {
         let mut complaint: Option<String> = None;
         loop {
             let valid = check(meant(&line, default)).is_ok();
-            session.draw(&self.frame(&mut line, valid, complaint.as_deref(), session.size().1))?;
+            draw(&self.frame(&mut line, valid, complaint.as_deref(), screen_size().1))?;
             if session.wait()? == Wake::Redraw {
                 continue;
             }
@@ -160,7 +160,7 @@ impl Field {
                         session.discard_burst();
                         match check(meant(&line, default)) {
                             Ok(value) => {
-                                session.leave(&format!("{}{}", self.left, shown(&value)));
+                                leave(&format!("{}{}", self.left, shown(&value)));
                                 return Ok(value);
                             }
                             Err(why) => complaint = Some(why),
@@ -188,13 +188,11 @@ impl Field {
         let head = fitted(&self.head, width.saturating_sub(before + 10));
         let before = before + columns(&head);
         let window = line.window(width.saturating_sub(before), self.masked);
-        let mut frame = format!("{FROM_HERE}{mark}{head}{}", window.text);
-        if let Some(why) = complaint {
-            let why = text::one_line(why);
-            frame.push_str(&format!("\n\x1b[31m{}\x1b[0m\x1b[A", fitted(&format!(">> {why}"), width.saturating_sub(1))));
-        }
-        frame.push_str(&column(before + window.cursor));
-        frame
+        let complaint = complaint.map_or_else(String::new, |why| {
+            let why = format!(">> {}", text::one_line(why));
+            format!("\n\x1b[31m{}\x1b[0m\x1b[A", fitted(&why, width.saturating_sub(1)))
+        });
+        format!("{FROM_HERE}{mark}{head}{}{complaint}{}", window.text, column(before + window.cursor))
     }
 }
 
@@ -204,14 +202,10 @@ fn meant<'a>(line: &'a Line, default: &'a str) -> &'a str {
 
 fn pick(session: &mut Session, mut picker: Picker<'_>, left: &str, items: &[Choice]) -> Result<usize, Stop> {
     loop {
-        let (lines, cursor) = picker.frame(session.size());
-        let mut frame = format!("{FROM_HERE}{}", lines.join("\n"));
-        frame.push_str(&format!("\x1b[{}A", lines.len().saturating_sub(1).max(1)));
-        match cursor {
-            Some((_, at)) => frame.push_str(&format!("{}\x1b[?25h", column(at))),
-            None => frame.push_str("\r\x1b[?25l"),
-        }
-        session.draw(&frame)?;
+        let (lines, cursor) = picker.frame(screen_size());
+        let place = cursor.map_or_else(|| "\r\x1b[?25l".to_owned(), |cursor| format!("{}\x1b[?25h", column(cursor)));
+        // A frame has the label and at least one row: there is always a line to go up.
+        draw(&format!("{FROM_HERE}{}\x1b[{}A{place}", lines.join("\n"), lines.len() - 1))?;
         if session.wait()? == Wake::Redraw {
             continue;
         }
@@ -222,7 +216,7 @@ fn pick(session: &mut Session, mut picker: Picker<'_>, left: &str, items: &[Choi
                 (Key::Enter, Some(chosen)) => {
                     session.discard_burst();
                     let name = items.get(chosen).map(|item| text::one_line(&item.label)).unwrap_or_default();
-                    session.leave(&format!("{left}{name}"));
+                    leave(&format!("{left}{name}"));
                     return Ok(chosen);
                 }
                 (key, _) => {
@@ -273,6 +267,30 @@ fn enter_raw() -> Result<(), Stop> {
     Ok(())
 }
 
+/// Rows and columns of the screen.
+fn screen_size() -> (usize, usize) {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_row.into(), size.ws_col.into()),
+        _ => (24, 80),
+    }
+}
+
+fn draw(frame: &str) -> Result<(), Stop> {
+    Ok(write_fully(io::stderr().lock(), frame.as_bytes())?)
+}
+
+/// Replaces the question by one faint line.
+fn leave(line: &str) {
+    // The answer is known; that it could not be shown is no reason to lose it.
+    let _ = draw(&format!("{FROM_HERE}\x1b[2m{}\x1b[0m\n", line.trim_end()));
+}
+
+fn arrives_within(pause: Duration) -> bool {
+    let stdin = io::stdin();
+    let limit = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
+    matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&limit)), Ok(1..))
+}
+
 /// What a wait ended with.
 #[derive(Debug, PartialEq, Eq)]
 enum Wake {
@@ -315,24 +333,6 @@ impl Session {
         watch.deadly().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }
 
-    /// Rows and columns of the screen.
-    fn size(&self) -> (usize, usize) {
-        match tcgetwinsize(io::stderr()) {
-            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_row.into(), size.ws_col.into()),
-            _ => (24, 80),
-        }
-    }
-
-    fn draw(&self, frame: &str) -> Result<(), Stop> {
-        Ok(write_fully(io::stderr().lock(), frame.as_bytes())?)
-    }
-
-    /// Replaces the question by one faint line.
-    fn leave(&self, line: &str) {
-        // The answer is known; that it could not be shown is no reason to lose it.
-        let _ = self.draw(&format!("{FROM_HERE}\x1b[2m{}\x1b[0m\n", line.trim_end()));
-    }
-
     /// Waits for input or for a reason to draw again.
     fn wait(&mut self) -> Result<Wake, Stop> {
         loop {
@@ -368,7 +368,7 @@ impl Session {
 
     /// Stops as Ctrl-Z stops other programs, with the terminal in order, and comes back.
     fn suspend(&mut self) -> Result<(), Stop> {
-        self.draw("\n")?;
+        draw("\n")?;
         restore();
         low_level::emulate_default_handler(SIGTSTP)?;
         self.watch.take(SIGCONT);
@@ -397,17 +397,11 @@ impl Session {
             if key.is_some() || !self.decoder.awaits_more() {
                 return Ok(key);
             }
-            if !self.arrives_within(ESCAPE_PAUSE) {
+            if !arrives_within(ESCAPE_PAUSE) {
                 return Ok(Some(self.decoder.settle_escape()));
             }
             self.fill()?;
         }
-    }
-
-    fn arrives_within(&self, pause: Duration) -> bool {
-        let stdin = io::stdin();
-        let limit = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
-        matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&limit)), Ok(1..))
     }
 
     /// Drops what came in one go with the key just read: the rest of a paste, which is neither for the next question nor for the shell.
@@ -418,7 +412,7 @@ impl Session {
             // Only to see where the paste ends.
             while let Ok(Some(_)) = self.key() {}
             let pause = if self.decoder.pasting() { PASTE_PAUSE } else { BURST_PAUSE };
-            burst = self.arrives_within(pause) && started.elapsed() < BURST_LIMIT && self.fill().is_ok();
+            burst = arrives_within(pause) && started.elapsed() < BURST_LIMIT && self.fill().is_ok();
             if !burst {
                 self.decoder = Decoder::default();
             }
@@ -453,9 +447,8 @@ struct Watch {
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-/// Leaves SIGINT, SIGTERM, SIGHUP and SIGQUIT to the caller, who has installed handlers of its own; otherwise they would still end the process
-/// after a question was asked.
-pub(crate) fn release_signals() {
+/// See [`super::release_signals`].
+pub(super) fn release_signals() {
     if let Some(watch) = WATCH.get() {
         for id in &watch.usual {
             low_level::unregister(*id);

@@ -1,5 +1,7 @@
 //! The questions on a real pseudo-terminal: this test binary starts itself with a terminal, and types.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -7,20 +9,20 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::Ui;
+use super::prompt::Choice;
 use super::pty::Pty;
-use super::{Choice, Ui};
 use crate::env::Env;
 use crate::secret::Secret;
 
 const CHILD: &str = "UI_PTY_CHILD";
 
 fn must_be_https(text: &str) -> Result<String, String> {
-    if text == "boom" {
-        panic!("the check failed badly");
-    }
+    assert_ne!(text, "boom", "the check failed badly");
     if text.starts_with("https://") { Ok(text.trim_end().to_owned()) } else { Err("must start with https://".to_owned()) }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a check may refuse")]
 fn any_secret(text: &str) -> Result<Secret, String> {
     Ok(text.into())
 }

@@ -3,8 +3,8 @@
 //! Every wait has a deadline and polls; nothing sleeps. The screen is kept by a terminal emulator that nobody here wrote.
 //! Linux only: the child gets its controlling terminal from `setsid --ctty`, because std offers no safe way to do that.
 
-// Shared by the tests beside the code and the stories; neither uses all of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "shared by the tests beside the code and the stories, and neither uses all of it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +18,9 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Long enough for a loaded machine; a test that works never waits for it.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The one thing to wait for that comes after the end.
+const THE_END: &str = "waiting for the end";
 
 /// A running program and its terminal.
 pub(crate) struct Pty {
@@ -124,7 +127,7 @@ impl Pty {
                 self.drain();
                 return status;
             }
-            self.listen(until, "waiting for the end");
+            self.listen(until, THE_END);
         }
     }
 
@@ -207,9 +210,8 @@ impl Pty {
         }
         let over = !sources[0].revents().is_empty();
         drop(sources);
-        if !self.take() && over && !what.ends_with("the end") {
-            panic!("{what}: the program has ended\n{}", self.transcript());
-        }
+        let heard = self.take();
+        assert!(heard || !over || what == THE_END, "{what}: the program has ended\n{}", self.transcript());
     }
 
     fn drain(&mut self) {
