@@ -29,7 +29,7 @@ use crate::text;
 const ESCAPE_PAUSE: Duration = Duration::from_millis(40);
 /// A paste that is this long silent is over.
 const BURST_PAUSE: Duration = Duration::from_millis(30);
-/// The same where the terminal marks the end of a paste, which can be waited for.
+/// The same where more than one line came, or the terminal will mark the end of the paste: then there is something to wait for.
 const PASTE_PAUSE: Duration = Duration::from_millis(300);
 /// An input that never ends is not read for longer.
 const BURST_LIMIT: Duration = Duration::from_secs(1);
@@ -407,15 +407,18 @@ impl Session {
     /// Drops what came in one go with the key just read: the rest of a paste, which is neither for the next question nor for the shell.
     fn discard_burst(&mut self) {
         let started = Instant::now();
-        let mut burst = self.end > 1;
-        while burst || self.decoder.pasting() {
-            // Only to see where the paste ends.
-            while let Ok(Some(_)) = self.key() {}
-            let pause = if self.decoder.pasting() { PASTE_PAUSE } else { BURST_PAUSE };
-            burst = arrives_within(pause) && started.elapsed() < BURST_LIMIT && self.fill().is_ok();
-            if !burst {
-                self.decoder = Decoder::default();
+        let mut more = self.at < self.end;
+        if self.end > 1 || self.decoder.pasting() {
+            loop {
+                // Only to see where the paste ends.
+                while let Ok(Some(_)) = self.key() {}
+                let pause = if more || self.decoder.pasting() { PASTE_PAUSE } else { BURST_PAUSE };
+                if started.elapsed() > BURST_LIMIT || !arrives_within(pause) || self.fill().is_err() {
+                    break;
+                }
+                more = true;
             }
+            self.decoder = Decoder::default();
         }
         self.at = self.end;
     }

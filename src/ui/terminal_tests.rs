@@ -27,7 +27,12 @@ fn any_secret(text: &str) -> Result<Secret, String> {
     Ok(text.into())
 }
 
+fn ui_says(message: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
+}
+
 /// What the program on the terminal does. Its answer goes to stdout, which is a pipe.
+#[expect(clippy::exit, reason = "stands for the abort of the release build")]
 fn act(scene: &str, ui: &Ui) -> anyhow::Result<String> {
     let prompter = ui.prompter();
     Ok(match scene {
@@ -49,6 +54,14 @@ fn act(scene: &str, ui: &Ui) -> anyhow::Result<String> {
             ui.note("answered");
             std::io::stdin().read_line(&mut String::new())?;
             String::new()
+        }
+        "panic" => {
+            // As in the release build, where nothing is dropped after a panic.
+            std::panic::set_hook(Box::new(|panic| {
+                ui_says(&panic.to_string());
+                std::process::exit(101);
+            }));
+            prompter.text("Host", None, &must_be_https)?
         }
         "gate" => {
             format!("{} {}", ui.can_prompt(), prompter.choose("the way", &[Choice::new("a")], true).map_or_else(|error| error.to_string(), |_| String::new()))
@@ -176,9 +189,11 @@ fn a_typed_secret_shows_stars_and_an_empty_one_is_empty() {
 
 #[test]
 fn what_follows_a_pasted_line_is_not_the_next_answer() {
-    for paste in ["https://x\nQZQZ\n", "\x1b[200~https://x\nQZQZ\n\x1b[201~"] {
+    // More than a terminal holds, so that forgetting what it holds is not enough.
+    let rest = "QZQZ\n".repeat(4_000);
+    for paste in [format!("https://x\n{rest}"), format!("\x1b[200~https://x\n{rest}\x1b[201~")] {
         let mut pty = waiting("both", "Host: ");
-        pty.send(paste);
+        pty.send(&paste);
         pty.wait_for("Token: ");
         pty.wait_raw();
         pty.send("\x04");
@@ -271,11 +286,13 @@ fn a_hang_up_ends_the_program_at_once() {
 
 #[test]
 fn a_panic_leaves_the_terminal_in_order() {
-    let mut pty = waiting("text", "Host: ");
-    pty.send("boom");
-    pty.wait();
-    pty.assert_restored();
-    assert!(pty.screen().contains("the check failed badly"), "{pty:?}");
+    for scene in ["text", "panic"] {
+        let mut pty = waiting(scene, "Host: ");
+        pty.send("boom");
+        assert_eq!(pty.wait().code(), Some(101));
+        pty.assert_restored();
+        assert!(pty.screen().contains("the check failed badly"), "{pty:?}");
+    }
 }
 
 #[test]
