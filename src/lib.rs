@@ -8,6 +8,7 @@ mod files;
 mod host;
 mod secret;
 mod text;
+mod ui;
 pub fn run() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS
 }

@@ -1,3 +1,4 @@
-//! The one integration binary: every black-box test is a module of it.
+//! The integration tests: one binary, so that everything they share is built once.
 
+mod terminal;
 mod workspace;

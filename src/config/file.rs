@@ -55,6 +55,11 @@ impl ProfileFile {
         Self { path, document: OnceCell::new() }
     }
 
+    /// No file at all: for settings that are already complete.
+    pub(crate) fn nowhere() -> Self {
+        Self { path: None, document: OnceCell::new() }
+    }
+
     /// # Errors
     /// If there is neither a home folder nor `DATABRICKS_CONFIG_FILE`.
     pub(crate) fn path(&self) -> Result<&Path> {

@@ -1,0 +1,225 @@
+//! `auth describe`: what is in force, where each value came from, what each method lacks, and what shadows what.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::ArgMatches;
+use serde::Serialize;
+
+use crate::auth::{METHODS, chain};
+use crate::commands::{Arity, Command, arguments};
+use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::settings::{Settings, Source, Value};
+use crate::context::{Context, OutputFormat};
+use crate::text;
+
+pub(crate) static COMMAND: Command = Command {
+    name: "describe",
+    about: "Explain which credential is used, where each value comes from, and what it is worth",
+    details: "Asks the workspace who the credential is, unless --offline is given. The exit code is 0 whatever it finds.",
+    examples: &["databricks auth describe", "databricks auth describe --profile my-profile --offline", "databricks auth describe -o json | jq -r .status"],
+    usage: "",
+    arity: Arity::Ignored,
+    hidden: false,
+    usage_on_error: true,
+    flags: |command| {
+        command
+            .arg(arguments::switch("sensitive", "Show secrets in clear"))
+            .arg(arguments::switch("offline", "Ask nobody: explain from files and environment alone"))
+    },
+    run,
+};
+
+/// What a masked secret looks like.
+const MASK: &str = "********";
+
+/// One attribute with what is to be said of it.
+struct Row {
+    attr: Attr,
+    value: String,
+    source: Option<Source>,
+    /// Whether the method in use has no use for it.
+    mismatch: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    details: Details,
+}
+
+#[derive(Serialize)]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    configuration: BTreeMap<&'static str, Entry>,
+    methods: BTreeMap<&'static str, String>,
+    shadowed: Vec<ShadowedEntry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    value: String,
+    source: EntrySource,
+    auth_type_mismatch: bool,
+}
+
+#[derive(Serialize)]
+struct EntrySource {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct ShadowedEntry {
+    attribute: &'static str,
+    source: String,
+    used: String,
+    differs: bool,
+}
+
+fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+    let selection = super::selection(context, matches)?;
+    let settings = Settings::gather(&selection, &context.env, &context.file)?;
+    context.remark(&settings);
+    let method = settings.check().and_then(|()| chain::choose(&settings, &context.file));
+    let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
+    let outcome = outcome.and_then(|method| {
+        let user = if arguments::is_on(matches, "offline") {
+            chain::acquire(&settings, &context.file).map(|_| None)
+        } else {
+            super::identity(context, settings.clone()).map(Some)
+        };
+        // What to do about it is said below; of the server's refusal only its own words count here.
+        user.map(|user| (method, user)).map_err(|error| format!("{error:#}").split("\n\n").next().unwrap_or_default().to_owned())
+    });
+    let used = method.ok().map(|method| method.name);
+    let rows = rows(&settings, used, arguments::is_on(matches, "sensitive"));
+    if context.globals.output == OutputFormat::Json {
+        let report = report(&settings, &outcome, used, rows);
+        return context.ui.out_json_bare(&serde_json::to_string(&report)?);
+    }
+    match &outcome {
+        Ok((method, user)) => {
+            context.ui.out_line(&format!("Host: {}", settings.host()?.map_or(String::new(), |host| host.to_string())));
+            if let Some(user) = user {
+                context.ui.out_line(&format!("User: {user}"));
+            }
+            context.ui.out_line(&format!("Authenticated with: {}", method.name));
+        }
+        Err(error) => context.ui.out_line(&format!("Unable to authenticate: {error}")),
+    }
+    context.ui.out("-----\nCurrent configuration:\n");
+    for row in &rows {
+        context.ui.out_line(&format!("  {}", line(row, used)));
+    }
+    context.ui.out("-----\nMethods, in the order in which they are tried:\n");
+    for (name, word) in methods(&settings, used) {
+        context.ui.out_line(&format!("  {} {name}: {word}", if used == Some(name) { "✓" } else { "~" }));
+    }
+    let shadowed: Vec<_> = settings.shadowed().iter().filter(|shadowed| shadowed.differs).collect();
+    if !shadowed.is_empty() {
+        context.ui.out("-----\nSet, but shadowed by another value:\n");
+        for shadowed in shadowed {
+            let winner = settings.get(shadowed.attr).map_or(String::new(), |winner| winner.source.place());
+            context.ui.out_line(&format!("  ~ {}: that of the {} is not used, but that of the {winner}", shadowed.attr.name(), shadowed.source.place()));
+        }
+    }
+    Ok(())
+}
+
+/// Every attribute in force, in the order of the table, with what follows from others.
+fn rows(settings: &Settings, used: Option<&str>, sensitive: bool) -> Vec<Row> {
+    let host = settings.host().ok().flatten();
+    let mut rows = Vec::new();
+    for row in &ATTRIBUTES {
+        let derived = match row.attr {
+            Attr::AuthType => used.map(ToOwned::to_owned),
+            Attr::Cloud => host.as_ref().map(|host| host.cloud().name().to_owned()),
+            Attr::Profile => Some("default".to_owned()),
+            _ => None,
+        };
+        let mismatch = used.is_some_and(|used| !row.methods.is_empty() && !row.methods.contains(&used));
+        if let Some(sourced) = settings.get(row.attr) {
+            let value = match &sourced.value {
+                Value::Hidden(_) if !sensitive => MASK.to_owned(),
+                value => value.reveal().to_owned(),
+            };
+            let source = Some(sourced.source.clone()).filter(|source| *source != Source::Derived);
+            rows.push(Row { attr: row.attr, value, source, mismatch });
+        } else if let Some(value) = derived {
+            rows.push(Row { attr: row.attr, value, source: None, mismatch: false });
+        }
+    }
+    rows
+}
+
+fn line(row: &Row, used: Option<&str>) -> String {
+    let mark = if row.mismatch { "~" } else { "✓" };
+    let mut remarks: Vec<String> = row.source.iter().map(|source| format!("from {source}")).collect();
+    if row.mismatch {
+        remarks.push(format!("not used for auth type {}", used.unwrap_or_default()));
+    }
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) };
+    format!("{mark} {}: {}{remarks}", row.attr.name(), text::one_line(&row.value))
+}
+
+/// Each method with why it is used or not.
+fn methods(settings: &Settings, used: Option<&str>) -> Vec<(&'static str, String)> {
+    let named = settings.text(Attr::AuthType);
+    METHODS
+        .iter()
+        .map(|method| {
+            let word = match (method.ready(settings), used == Some(method.name)) {
+                (_, true) => "used".to_owned(),
+                (Err(skip), _) => skip.to_string(),
+                (Ok(()), false) if named.is_some() => format!("could be used, but auth_type is {}", text::one_line(named.unwrap_or_default())),
+                (Ok(()), false) => "could be used, but another comes first".to_owned(),
+            };
+            (method.name, word)
+        })
+        .collect()
+}
+
+fn report(settings: &Settings, outcome: &Result<(&crate::auth::Method, Option<String>), String>, used: Option<&'static str>, rows: Vec<Row>) -> Report {
+    let entry = |row: Row| {
+        let (kind, name) = match &row.source {
+            Some(Source::Flag(name)) => ("flag", (*name).to_owned()),
+            Some(Source::Env(name)) => ("environment variable", (*name).to_owned()),
+            Some(Source::File { path, .. }) => ("config file", path.display().to_string()),
+            Some(Source::Derived) | None => ("dynamic configuration", String::new()),
+        };
+        (row.attr.name(), Entry { value: row.value, source: EntrySource { kind, name }, auth_type_mismatch: row.mismatch })
+    };
+    Report {
+        status: if outcome.is_ok() { "success" } else { "error" },
+        username: outcome.as_ref().ok().and_then(|(_, user)| user.clone()),
+        account_id: settings.text(Attr::AccountId).map(ToOwned::to_owned),
+        error: outcome.as_ref().err().cloned(),
+        details: Details {
+            auth_type: used,
+            host: settings.host().ok().flatten().map(|host| host.to_string()),
+            configuration: rows.into_iter().map(entry).collect(),
+            methods: methods(settings, used).into_iter().collect(),
+            shadowed: settings
+                .shadowed()
+                .iter()
+                .map(|shadowed| ShadowedEntry {
+                    attribute: shadowed.attr.name(),
+                    source: shadowed.source.to_string(),
+                    used: settings.get(shadowed.attr).map_or(String::new(), |winner| winner.source.to_string()),
+                    differs: shadowed.differs,
+                })
+                .collect(),
+        },
+    }
+}

@@ -1,0 +1,163 @@
+//! `auth profiles`: every profile of the file, and whether its credential works.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ArgMatches;
+use serde::Serialize;
+
+use crate::auth::chain;
+use crate::commands::{Arity, Command, arguments};
+use crate::config::attributes::Attr;
+use crate::config::file::{Profile, ProfileFile};
+use crate::config::settings::Settings;
+use crate::context::{Context, OutputFormat};
+use crate::env::Env;
+use crate::error::Failure;
+use crate::host::{Cloud, Host};
+use crate::text;
+use crate::ui::Progress;
+use crate::ui::output::Cell;
+
+pub(crate) static COMMAND: Command = Command {
+    name: "profiles",
+    about: "List the profiles of the profile file, and whether they work",
+    details: "Each profile is tried at its workspace, many at a time and for 5 seconds at most; with --skip-validate nobody is asked. The environment plays no part.",
+    examples: &["databricks auth profiles", "databricks auth profiles --skip-validate -o json | jq -r '.profiles[].name'"],
+    usage: "",
+    arity: Arity::Ignored,
+    hidden: false,
+    usage_on_error: true,
+    flags: |command| command.arg(arguments::switch("skip-validate", "List only; ask no workspace")),
+    run,
+};
+
+/// How many profiles are tried at the same time.
+const AT_ONCE: usize = 16;
+/// How long a profile is tried.
+const LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace_id: Option<&'a str>,
+    cloud: &'static str,
+    auth_type: String,
+    valid: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    default: bool,
+}
+
+fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+    let path = context.file.path()?;
+    if context.file.document()?.is_none() {
+        let path = path.display();
+        return Err(Failure::new(format!("cannot parse config file: no configuration file found at {path}; please create one by running 'databricks configure'")).into());
+    }
+    if let Some(bad) = context.file.bad_line() {
+        context.ui.warn(&format!("{bad}. This line is ignored here; other tools refuse the whole file"));
+    }
+    let profiles = context.file.profiles()?;
+    let default = context.file.default_profile()?;
+    let verdicts = if arguments::is_on(matches, "skip-validate") { None } else { Some(validate(context, &profiles)) };
+    let listed = profiles.iter().enumerate().map(|(index, profile)| {
+        let verdict = verdicts.as_ref().map(|verdicts| &verdicts[index]);
+        let written = profile.get(Attr::AuthType).map(ToOwned::to_owned);
+        Listed {
+            name: profile.name,
+            host: profile.get(Attr::Host),
+            account_id: profile.get(Attr::AccountId),
+            workspace_id: profile.get(Attr::WorkspaceId),
+            cloud: cloud(profile),
+            auth_type: written.or_else(|| verdict.map(|verdict| verdict.auth_type.to_owned())).unwrap_or_default(),
+            valid: verdict.is_some_and(|verdict| verdict.valid),
+            default: default.as_deref() == Some(profile.name),
+        }
+    });
+    if context.globals.output == OutputFormat::Json {
+        let profiles: Vec<Listed<'_>> = listed.collect();
+        context.ui.out_json_bare(&serde_json::to_string(&std::collections::BTreeMap::from([("profiles", profiles)]))?)?;
+        context.ui.out("\n");
+        return Ok(());
+    }
+    let mut table = context.ui.table(&["Name", "Host", "Valid"]);
+    for profile in listed {
+        let name = if profile.default { format!("{} (Default)", profile.name) } else { profile.name.to_owned() };
+        table.row([Cell::from(name), Cell::from(profile.host.unwrap_or_default().to_owned()), Cell::yes_or_no(profile.valid)]);
+    }
+    context.ui.out(&table.page());
+    Ok(())
+}
+
+/// `aws`, `azure`, `gcp`, or nothing where the host cannot be read.
+fn cloud(profile: &Profile<'_>) -> &'static str {
+    match profile.get(Attr::Host).and_then(|host| Host::parse(host).ok()).map(|host| host.cloud()) {
+        Some(Cloud::Aws) => "aws",
+        Some(Cloud::Azure) => "azure",
+        Some(Cloud::Gcp) => "gcp",
+        None => "",
+    }
+}
+
+/// What came of trying a profile.
+#[derive(Clone, Default)]
+struct Verdict {
+    valid: bool,
+    auth_type: &'static str,
+}
+
+/// Tries all profiles, [`AT_ONCE`] at a time; says on standard error why one does not work.
+fn validate(context: &Context, profiles: &[Profile<'_>]) -> Vec<Verdict> {
+    let path = context.file.path().unwrap_or(std::path::Path::new(""));
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let mut verdicts = vec![Verdict::default(); profiles.len()];
+    let mut progress = Progress::new(&context.ui);
+    let (env, command, trace) = (&context.env, &context.command, &context.globals.trace);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(profiles.len()) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some((index, profile)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, profiles.get(index)?))) {
+                    let outcome = attempt(profile, path, env, command, trace);
+                    if sender.send((index, outcome)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (done, (index, (verdict, complaint))) in receiver.iter().enumerate() {
+            if let Some(complaint) = complaint {
+                context.ui.note(&format!("{}: {}", text::one_line(profiles[index].name), complaint.lines().next().unwrap_or_default()));
+            }
+            verdicts[index] = verdict;
+            progress.update(|| format!("Trying profiles: {} of {} …", done + 1, profiles.len()));
+        }
+    });
+    verdicts
+}
+
+/// Asks the workspace of one profile who its credential is.
+fn attempt(profile: &Profile<'_>, path: &std::path::Path, env: &Env, command: &str, trace: &crate::http::Trace) -> (Verdict, Option<String>) {
+    let settings = Settings::of_profile(profile, path);
+    let outcome = settings.check().and_then(|()| {
+        let credential = chain::acquire(&settings, &ProfileFile::nowhere())?;
+        let auth_type = credential.method;
+        Ok((auth_type, crate::context::Workspace::connect(settings, credential, env, command, trace, Some(LIMIT))?))
+    });
+    match outcome {
+        Err(error) => (Verdict::default(), Some(format!("{error:#}"))),
+        Ok((auth_type, workspace)) => match workspace.who() {
+            Ok(_) => (Verdict { valid: true, auth_type }, None),
+            Err(error) => (Verdict { valid: false, auth_type }, Some(format!("{error:#}"))),
+        },
+    }
+}
