@@ -4,6 +4,7 @@ mod clock;
 mod env;
 mod error;
 mod host;
+mod http;
 mod secret;
 mod text;
 pub fn run() -> std::process::ExitCode {
