@@ -60,6 +60,50 @@ pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub(crate) const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
 pub(crate) const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 pub(crate) const CURL_CA_BUNDLE: &str = "CURL_CA_BUNDLE";
+/// Where a proxy for https may be named, first match wins. `HTTP_PROXY` is not among them: plain http goes to loopback only, and never through a proxy.
+pub(crate) const HTTPS_PROXIES: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+pub(crate) const NO_PROXIES: &[&str] = &["NO_PROXY", "no_proxy"];
+
+// Who started the tool, for the User-Agent.
+pub(crate) const SDK_UPSTREAM: &str = "DATABRICKS_SDK_UPSTREAM";
+pub(crate) const SDK_UPSTREAM_VERSION: &str = "DATABRICKS_SDK_UPSTREAM_VERSION";
+pub(crate) const RUNTIME_VERSION: &str = "DATABRICKS_RUNTIME_VERSION";
+/// Variables that tell a CI system when all are set: to this value, or to any.
+pub(crate) type Marks = &'static [(&'static str, Option<&'static str>)];
+/// CI systems, first match wins, as in the Go SDK.
+pub(crate) const CI_SYSTEMS: &[(&str, Marks)] = &[
+    ("github", &[("GITHUB_ACTIONS", Some("true"))]),
+    ("gitlab", &[("GITLAB_CI", Some("true"))]),
+    ("jenkins", &[("JENKINS_URL", None)]),
+    ("azure-devops", &[("TF_BUILD", Some("True"))]),
+    ("circle", &[("CIRCLECI", Some("true"))]),
+    ("travis", &[("TRAVIS", Some("true"))]),
+    ("bitbucket", &[("BITBUCKET_BUILD_NUMBER", None)]),
+    ("google-cloud-build", &[("PROJECT_ID", None), ("BUILD_ID", None), ("PROJECT_NUMBER", None), ("LOCATION", None)]),
+    ("aws-code-build", &[("CODEBUILD_BUILD_ARN", None)]),
+    ("tf-cloud", &[("TFC_RUN_ID", None)]),
+];
+/// Coding agents, each with the variable whose presence tells it, as in the SDKs.
+pub(crate) const AGENTS: &[(&str, &str)] = &[
+    ("amp", "AMP_CURRENT_THREAD_ID"),
+    ("antigravity", "ANTIGRAVITY_AGENT"),
+    ("augment", "AUGMENT_AGENT"),
+    ("claude-code", "CLAUDECODE"),
+    ("cline", "CLINE_ACTIVE"),
+    ("codex", "CODEX_CI"),
+    ("copilot-cli", "COPILOT_CLI"),
+    ("cursor", "CURSOR_AGENT"),
+    ("gemini-cli", "GEMINI_CLI"),
+    ("goose", "GOOSE_TERMINAL"),
+    ("kiro", "KIRO"),
+    ("openclaw", "OPENCLAW_SHELL"),
+    ("opencode", "OPENCODE"),
+    ("pi", "PI_CODING_AGENT"),
+    ("vscode-agent", "VSCODE_AGENT"),
+    ("windsurf", "WINDSURF_AGENT"),
+];
+/// Where an agent without a variable of its own may name itself.
+pub(crate) const AGENT_NAMES: &[&str] = &["AGENT", "AI_AGENT"];
 
 /// A snapshot of the environment, taken once at the start; tests make their own.
 ///

@@ -6,6 +6,7 @@ mod env;
 mod error;
 mod files;
 mod host;
+mod http;
 mod secret;
 mod text;
 mod ui;
