@@ -1,7 +1,8 @@
 //! [`Context`]: what a command is handed. Nothing in it is read, opened or connected before somebody asks.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use serde_json::value::RawValue;
 
 use crate::auth::{Credential, chain};
 use crate::config::attributes::Attr;
@@ -9,12 +10,12 @@ use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::error::Failure;
-use crate::host::Host;
-use crate::http::{ApiError, Client, Options, Request, Response, Trace, UserAgent};
+use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Trace, UserAgent};
 use crate::rest::paging::{self, Page};
-use crate::rest::{List, current_user};
+use crate::rest::{Item, List, current_user, text_of};
 use crate::text;
-use crate::ui::{Choice, Ui};
+use crate::ui::Ui;
+use crate::ui::prompt::Choice;
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -29,16 +30,14 @@ pub(crate) enum OutputFormat {
 pub(crate) struct Globals {
     pub(crate) profile: Option<String>,
     pub(crate) output: OutputFormat,
-    /// Whether `-o` was given: for commands whose habit it changes.
-    pub(crate) output_given: bool,
     pub(crate) trace: Trace,
 }
 
 /// The environment, the terminal, the flags and the profile file of one run.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct Context<'ui> {
     pub(crate) env: Env,
-    pub(crate) ui: Ui,
+    pub(crate) ui: &'ui Ui,
     pub(crate) globals: Globals,
     pub(crate) file: ProfileFile,
     /// The words of the command, such as `tokens create`.
@@ -53,7 +52,7 @@ pub(crate) struct Workspace {
     client: Client,
 }
 
-impl Context {
+impl Context<'_> {
     /// What the flags say about profile and host.
     pub(crate) fn selection(&self) -> Selection {
         Selection { profile: self.globals.profile.clone(), ..Selection::default() }
@@ -106,26 +105,51 @@ impl Context {
     /// The workspace of settings that are already resolved.
     pub(crate) fn workspace_of(&self, settings: Settings) -> Result<Workspace> {
         let credential = chain::acquire(&settings, &self.file)?;
-        let client = self.client(&credential.host, &settings, credential.method)?;
-        Ok(Workspace { settings, credential, client })
+        Workspace::connect(settings, credential, self.caller(), None)
     }
 
-    fn client(&self, host: &Host, settings: &Settings, auth_type: &str) -> Result<Client> {
-        let seconds = |attr| settings.number(attr).and_then(|seconds| u64::try_from(seconds).ok()).map(std::time::Duration::from_secs);
-        let mut options = Options::new(UserAgent::new(&self.env).command(&self.command).auth_type(auth_type).to_string());
-        if let Some(inactivity) = seconds(Attr::HttpTimeoutSeconds) {
-            options = options.inactivity(inactivity);
-        }
-        if let Some(budget) = seconds(Attr::RetryTimeoutSeconds) {
-            options.retry_budget = budget;
-        }
-        options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
-        options.trace = self.globals.trace.clone();
-        Client::new(host.clone(), &self.env, options)
+    /// Who asks, for the requests of this command.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        let interactive = match () {
+            () if self.ui.can_prompt() => Interactive::Full,
+            () if self.ui.color() => Interactive::Output,
+            () => Interactive::None,
+        };
+        Caller { env: &self.env, command: &self.command, interactive, trace: &self.globals.trace }
     }
 }
 
+/// Who asks: what requests say of the command that sends them. May be shared between threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    env: &'a Env,
+    command: &'a str,
+    interactive: Interactive,
+    trace: &'a Trace,
+}
+
 impl Workspace {
+    /// A connection with this credential; nothing is opened before the first request. `limit` bounds each request as a whole, where somebody waits for many.
+    pub(crate) fn connect(settings: Settings, credential: Credential, caller: Caller<'_>, limit: Option<Duration>) -> Result<Self> {
+        let seconds = |attr| settings.number(attr).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let command = caller.command.replace(' ', "_");
+        let mut options = Options::new(UserAgent::new(caller.env, Some(&command), uuid::Uuid::new_v4(), caller.interactive));
+        if let Some(timeout) = seconds(Attr::HttpTimeoutSeconds) {
+            options = options.inactivity_timeout(timeout);
+        }
+        if let Some(timeout) = seconds(Attr::RetryTimeoutSeconds) {
+            options.retry_timeout = timeout;
+        }
+        if let Some(limit) = limit {
+            options.total_timeout = limit;
+            options.retry_timeout = limit;
+        }
+        options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
+        options.trace = caller.trace.clone();
+        let client = Client::new(credential.host.clone(), caller.env, options)?;
+        Ok(Self { settings, credential, client })
+    }
+
     /// Sends a request with the credential.
     ///
     /// # Errors
@@ -137,8 +161,8 @@ impl Workspace {
     /// Asks the workspace who the credential is.
     pub(crate) fn who(&self) -> Result<String> {
         let response = self.send(&Request::get(current_user::ME.path))?;
-        let fields: crate::rest::Item<'_> = serde_json::from_slice(&response.body)?;
-        Ok(crate::rest::text_of(&fields, "userName"))
+        let fields: Item<'_> = response.parse(|body| serde_json::from_slice(body))?;
+        Ok(text_of(&fields, "userName"))
     }
 
     /// Walks over all items of a list, page by page; `each` says whether to go on.
@@ -147,9 +171,7 @@ impl Workspace {
         let mut seen = std::collections::HashSet::new();
         loop {
             let response = self.send(&request)?;
-            let page = paging::read_page(&response.body, list.items).map_err(|error| {
-                Failure::new(format!("the reply of {} to {} {} is not what was expected: {error}", self.credential.host, request.verb, request.path))
-            })?;
+            let page = response.parse(|body| paging::read_page(body, list.items))?;
             let next = page.next.as_deref().map(ToOwned::to_owned);
             if !each(&page)? {
                 return Ok(());
@@ -179,7 +201,7 @@ impl Workspace {
             message += "\n  - Verify you have the required permissions for this operation";
         }
         let secret = if self.credential.method == "basic" { Attr::Password } else { Attr::Token };
-        let refused_as_such = refusal.is_unauthenticated() || refusal.message().to_ascii_lowercase().contains("access token");
+        let refused_as_such = refusal.is_unauthenticated() || refusal.message.to_ascii_lowercase().contains("access token");
         if let Some(sourced) = self.settings.get(secret).filter(|_| refused_as_such) {
             let fix = if secret == Attr::Password { "Check your username/password" } else { "Regenerate your access token" };
             let name = profile.as_deref().unwrap_or("<name>");

@@ -67,6 +67,17 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
     Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
 }
 
+/// Opens a log to write at its end; made with mode 0600 if it is not there.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn append(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    private(&mut options);
+    options.open(path).map_err(|error| FileError::new("write", path, said(&error)))
+}
+
 /// The result of [`update`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Updated {

@@ -1,15 +1,197 @@
-//! skeleton
-#![allow(dead_code, clippy::all)]
+//! `databricks`: the credential tool for Databricks.
+//!
+//! The modules from the rim inwards; each may use those below it, never those above or beside it (a test reads the `use` lines):
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`run`], `report` | parse, dispatch; any error becomes a message, hints and an exit code |
+//! | `commands` | one file per command that a user types; the REST calls come from their tables |
+//! | `context` | what a command is handed, made when it is asked for |
+//! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
+//! | `auth` | auth types, the chain that picks one |
+//! | `http`, `config`, `ui` | requests; profile file and settings; prompts and output |
+//! | `secret`, `text`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
+
+mod auth;
 mod clock;
+mod commands;
 mod config;
+mod context;
+mod duration;
 mod env;
 mod error;
 mod files;
+mod handover;
+mod hardening;
 mod host;
 mod http;
+mod report;
+mod rest;
 mod secret;
 mod text;
 mod ui;
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+
+use commands::usage::{self, UsageError, invalid_argument};
+use commands::{Arity, Node, arguments};
+use config::file::ProfileFile;
+use context::{Context, Globals, OutputFormat};
+use env::Env;
+use http::Trace;
+use ui::Ui;
+
+/// Runs the command line of this process and says with which code to end.
+pub fn run() -> ExitCode {
+    hardening::apply();
+    let env = Env::of_process();
+    let ui = Ui::new(&env);
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let outcome = dispatch(env, &ui, &arguments).and_then(|()| ui.flush().map(drop));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What was printed before the error stays printed; if that fails too, the first error is the one to tell.
+            let _shown = ui.flush();
+            report::report(&ui, &error)
+        }
+    }
+}
+
+fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<()> {
+    let env = match arguments.first() {
+        // Compat: started through a path, the program tells SDKs below it where it is.
+        Some(program) if program.contains(std::path::MAIN_SEPARATOR) && env.get(env::CLI_PATH).is_none() => env.with(env::CLI_PATH, program),
+        _ => env,
+    };
+    let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
+            ui.out(&arguments::rendered(&error.render().to_string()));
+            return Ok(());
+        }
+        Err(error) => return Err(mistake(&error, arguments).into()),
+    };
+    let words = words(&matches);
+    let (node, known) = commands::walk(&words);
+    let leaf = leaf(&matches);
+    let globals = globals(&env, ui, leaf)?;
+    if let Some(unknown) = words.get(known) {
+        return unknown_command(ui, node, &words[..known], unknown);
+    }
+    let Some(node) = node else {
+        if matches.get_flag("version") {
+            ui.out_line(&format!("Databricks CLI v{}", commands::VERSION));
+        } else {
+            ui.out(&commands::help_page(&[]));
+        }
+        return Ok(());
+    };
+    if matches!(node, Node::Group(_) | Node::Api(_)) {
+        ui.out(&commands::help_page(&words));
+        return Ok(());
+    }
+    check_arity(node, leaf, &words)?;
+    let file = ProfileFile::locate(&env);
+    let context = Context { env, ui, globals, file, command: words.join(" ") };
+    node.run(&context, leaf)
+}
+
+/// The words of the command, up to and with the first that is none.
+fn words(matches: &ArgMatches) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut next = matches.subcommand();
+    while let Some((word, below)) = next {
+        words.push(word);
+        next = below.subcommand();
+    }
+    words
+}
+
+fn leaf(matches: &ArgMatches) -> &ArgMatches {
+    let mut leaf = matches;
+    while let Some((_, below)) = leaf.subcommand() {
+        leaf = below;
+    }
+    leaf
+}
+
+/// What clap refused, told at the command where it happened.
+fn mistake(error: &clap::Error, arguments: &[String]) -> UsageError {
+    let tolerant = commands::command_line(arguments).ignore_errors(true).try_get_matches_from(arguments);
+    let words: Vec<String> = tolerant.map(|matches| words(&matches).into_iter().map(ToOwned::to_owned).collect()).unwrap_or_default();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (node, known) = commands::walk(&words);
+    let mistake = usage::from_clap(error, arguments, &mut commands::help_at(&words[..known]));
+    if node.is_some_and(|node| !node.shows_usage_on_error()) { mistake.without_usage() } else { mistake }
+}
+
+/// Compat: an unknown word is an error at the top level and below an API; below other groups it shows their help and is none.
+fn unknown_command(ui: &Ui, node: Option<Node>, known: &[&str], unknown: &str) -> Result<()> {
+    let children = node.map_or_else(|| commands::root().to_vec(), Node::children);
+    let shown = text::quoted(unknown);
+    let names: Vec<&str> = children.iter().filter(|child| !child.is_hidden()).map(|child| child.name()).collect();
+    let meant = text::closest(unknown, names).map_or(String::new(), |close| format!("\n\nDid you mean this?\n\t{close}"));
+    match node {
+        None => Err(UsageError::new(format!("unknown command {shown} for \"databricks\"{meant}")).into()),
+        Some(Node::Group(_)) => {
+            ui.out(&commands::help_page(known));
+            Ok(())
+        }
+        Some(_) => {
+            let path = known.join(" ");
+            Err(UsageError::new(format!("unknown command {shown} for \"databricks {path}\"{meant}")).with_usage(&mut commands::help_at(known)).into())
+        }
+    }
+}
+
+fn check_arity(node: Node, matches: &ArgMatches, words: &[&str]) -> Result<()> {
+    let given = arguments::positionals(matches);
+    let received = given.len();
+    let message = match node.arity() {
+        Arity::NoCommands if received > 0 => format!("unknown command {} for \"databricks {}\"", text::quoted(given[0]), words.join(" ")),
+        Arity::Exactly(wanted) if received != wanted => format!("accepts {wanted} arg(s), received {received}"),
+        Arity::AtMost(most) if received > most => format!("accepts at most {most} arg(s), received {received}"),
+        _ => return Ok(()),
+    };
+    let error = UsageError::new(message);
+    let error = if node.shows_usage_on_error() { error.with_usage(&mut commands::help_at(words)) } else { error };
+    Err(error.into())
+}
+
+fn globals(env: &Env, ui: &Ui, matches: &ArgMatches) -> Result<Globals> {
+    let output_given = arguments::text(matches, "output");
+    let output = match output_given {
+        Some(given) => output_format(given).ok_or_else(|| UsageError::new(invalid_argument(given, "-o, --output", "accepted arguments are json and text")))?,
+        // Compat: a value that is none is ignored.
+        None => env.get(env::OUTPUT_FORMAT).and_then(output_format).unwrap_or_default(),
+    };
+    if arguments::text(matches, "environment").is_some() {
+        ui.note("Flag --environment has been deprecated, use --target flag instead");
+    }
+    if arguments::text(matches, "progress-format").is_some() {
+        ui.note("Flag --progress-format has been deprecated, this flag is no longer functional");
+    }
+    let level = arguments::text(matches, "log-level").or_else(|| env.get(env::LOG_LEVEL)).unwrap_or_default();
+    let debug = arguments::is_on(matches, "debug") || matches!(level.to_ascii_lowercase().as_str(), "trace" | "debug");
+    let trace = match arguments::text(matches, "log-file").or_else(|| env.get(env::LOG_FILE)) {
+        _ if !debug => Trace::off(),
+        None | Some("stderr") => Trace::to_stderr(),
+        Some("stdout") => Trace::to(std::io::stdout()),
+        Some(path) => Trace::to(files::append(std::path::Path::new(path))?),
+    };
+    let profile = arguments::text(matches, "profile").filter(|name| !name.is_empty()).map(ToOwned::to_owned);
+    Ok(Globals { profile, output, trace })
+}
+
+fn output_format(text: &str) -> Option<OutputFormat> {
+    match () {
+        () if text.eq_ignore_ascii_case("text") => Some(OutputFormat::Text),
+        () if text.eq_ignore_ascii_case("json") => Some(OutputFormat::Json),
+        () => None,
+    }
 }

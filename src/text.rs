@@ -26,12 +26,17 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// As [`one_line`], but line feeds stay: for whole messages and help texts.
+/// As [`one_line`], but line feeds and tabs stay: for whole messages and help texts.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
-    if !text.contains(|character| character != '\n' && is_unsafe(character)) {
+    if !text.contains(|character| !matches!(character, '\n' | '\t') && is_unsafe(character)) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.split('\n').map(one_line).collect::<Vec<_>>().join("\n"))
+    Cow::Owned(text.split_inclusive(['\n', '\t']).fold(String::with_capacity(text.len() + 8), |mut safe, part| {
+        let kept = part.len() - usize::from(part.ends_with(['\n', '\t']));
+        safe.push_str(&one_line(&part[..kept]));
+        safe.push_str(&part[kept..]);
+        safe
+    }))
 }
 
 /// At most `limit` characters of a text, with `…` where something was cut: for messages that quote foreign text.
@@ -81,7 +86,7 @@ mod tests {
     fn terminal_commands_become_visible() {
         assert_eq!(one_line("a\u{1b}]0;pwned\u{7}b\nc\u{202e}\u{9b}2J"), "a\\u{1b}]0;pwned\\u{7}b\\nc\\u{202e}\\u{9b}2J");
         assert_eq!(one_line("Größe 10 €"), "Größe 10 €");
-        assert_eq!(lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+        assert_eq!(lines("a\n\tb\u{1b}\r\n"), "a\n\tb\\u{1b}\\r\n");
     }
 
     #[test]

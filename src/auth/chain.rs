@@ -47,7 +47,10 @@ fn named(settings: &Settings, name: &str) -> Result<&'static Method> {
     let failure = if FOREIGN.contains(&name) {
         Failure::new(format!("default auth: auth type {shown} is not one that this version can use{}", settings.summary()))
     } else {
-        Failure::new(format!("default auth: auth type {shown} not found, please check {UNIFIED_AUTH_PAGE} for a list of supported auth types{}", settings.summary()))
+        Failure::new(format!(
+            "default auth: auth type {shown} not found, please check {UNIFIED_AUTH_PAGE} for a list of supported auth types{}",
+            settings.summary()
+        ))
     };
     let failure = match text::closest(name, known.iter().copied()) {
         Some(close) => failure.hint(format!("Did you mean: auth_type = {close}")),

@@ -50,9 +50,24 @@ pub(crate) fn dressed(command: clap::Command) -> clap::Command {
         .disable_help_flag(true)
         .disable_help_subcommand(true)
         .args_override_self(true)
+        .term_width(0)
         .subcommand_help_heading("Commands")
         .next_help_heading("Flags")
-        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help"))
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help").display_order(1_000))
+}
+
+/// A help page as text. What clap says of the optional value of a switch (`--debug[=<debug>]`) is left out: it confuses more than it tells.
+pub(crate) fn rendered(page: &str) -> String {
+    let mut text = String::with_capacity(page.len());
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("[=<") {
+        let end = after.find(">]").map_or(0, |end| end + ">]".len());
+        text.push_str(before);
+        text.push_str(&" ".repeat("[=<".len() + end));
+        rest = &after[end..];
+    }
+    text.push_str(rest);
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 /// The flags that every command takes.

@@ -10,13 +10,14 @@ use crate::context::{Context, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
 use crate::rest::{self, Item, Reply, text_of};
-use crate::ui::{Choice, Progress};
+use crate::ui::progress::Progress;
+use crate::ui::prompt::Choice;
 
 /// Lets the user choose among the clusters that people make (not jobs); a single one is taken. Returns its id.
 ///
 /// # Errors
 /// If the workspace refuses, has no such cluster, or the user gives up.
-pub(crate) fn pick(context: &Context, workspace: &Workspace) -> Result<String> {
+pub(crate) fn pick(context: &Context<'_>, workspace: &Workspace) -> Result<String> {
     let mut clusters = load(context, workspace)?;
     let chosen = match clusters.len() {
         0 => return Err(Failure::new("no compatible clusters found").hint("Make one in the workspace under Compute, or leave out --configure-cluster").into()),
@@ -28,19 +29,24 @@ pub(crate) fn pick(context: &Context, workspace: &Workspace) -> Result<String> {
     Ok(id)
 }
 
-fn load(context: &Context, workspace: &Workspace) -> Result<Vec<(String, Choice)>> {
+fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Choice)>> {
     let Reply::List(list) = &rest::LIST_CLUSTERS.reply else { return Ok(Vec::new()) };
-    let mut progress = Progress::new(&context.ui);
+    let mut progress = Progress::new(context.ui);
     progress.update(|| "Loading clusters …".to_owned());
     let runtimes = runtimes(workspace)?;
-    let mut request = endpoint::list_request(rest::LIST_CLUSTERS);
+    let mut request = endpoint::list_request(&rest::LIST_CLUSTERS);
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
     workspace.pages(&request, list, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             let id = text_of(&item, "cluster_id");
-            let detail = format!("{} {} {}", text_of(&item, "state"), access(&text_of(&item, "data_security_mode")), runtime(&text_of(&item, "spark_version"), &runtimes));
+            let detail = format!(
+                "{} {} {}",
+                text_of(&item, "state"),
+                access(&text_of(&item, "data_security_mode")),
+                runtime(&text_of(&item, "spark_version"), &runtimes)
+            );
             clusters.push((id.clone(), Choice::new(text_of(&item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
         progress.update(|| format!("Loading clusters: {} …", clusters.len()));
@@ -64,7 +70,7 @@ struct SparkVersion {
 /// The names of runtime versions by their keys.
 fn runtimes(workspace: &Workspace) -> Result<HashMap<String, String>> {
     let response = workspace.send(&Request::get(rest::SPARK_VERSIONS.path))?;
-    let versions: SparkVersions = serde_json::from_slice(&response.body)?;
+    let versions: SparkVersions = response.json()?;
     Ok(versions.versions.into_iter().map(|version| (version.key, version.name)).collect())
 }
 

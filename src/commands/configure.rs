@@ -46,12 +46,14 @@ pub(crate) static COMMAND: Command = Command {
 /// Longest first line of standard input that is read for a token.
 const LONGEST_TOKEN_LINE: u64 = 64 * 1024;
 
-fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let name = context.globals.profile.as_deref().or_else(|| context.env.get(env::CONFIG_PROFILE)).unwrap_or(DEFAULT_PROFILE);
     plain::check_profile_name(name)?;
     context.file.path()?;
     let present = context.file.section(name)?.unwrap_or_default();
-    let present = |attr: Attr| present.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty());
+    let present = |attr: Attr| {
+        present.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
+    };
 
     let given = arguments::text(matches, "host").or_else(|| context.env.get(env::HOST));
     let host = host(context, given, present(Attr::Host))?;
@@ -71,7 +73,8 @@ fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
     let ask = || context.workspace_of(Settings::of_values(&asking));
     let user = if verify && token.is_some() {
         let user = ask()?.who().map_err(|error| {
-            Failure::new(format!("the token was not written, because {host} did not confirm it: {error:#}")).hint("To write it all the same, add --verify=false")
+            Failure::new(format!("the token was not written, because {host} did not confirm it: {error:#}"))
+                .hint("To write it all the same, add --verify=false")
         })?;
         Some(user)
     } else {
@@ -113,7 +116,7 @@ fn is_replaced(attr: Attr) -> bool {
     (signs_in && !kept) || matches!(attr, Attr::AuthType | Attr::Scopes)
 }
 
-fn host(context: &Context, given: Option<&str>, present: Option<&str>) -> Result<Host> {
+fn host(context: &Context<'_>, given: Option<&str>, present: Option<&str>) -> Result<Host> {
     if let Some(given) = given {
         return Ok(Host::parse(given)?);
     }
@@ -126,7 +129,7 @@ fn host(context: &Context, given: Option<&str>, present: Option<&str>) -> Result
 }
 
 /// The token, `None` for none. `kept` is the one that the profile already has for this host: Enter alone keeps it.
-fn token(context: &Context, kept: Option<&str>) -> Result<Option<Secret>> {
+fn token(context: &Context<'_>, kept: Option<&str>) -> Result<Option<Secret>> {
     let check = |token: &str| match () {
         () if token.is_empty() => Ok(Secret::new("")),
         () if token.contains(char::is_whitespace) => Err("a token has no spaces".to_owned()),
@@ -165,7 +168,19 @@ mod tests {
         for name in ["cluster_id", "warehouse_id", "account_id", "workspace_id", "azure_environment", "http_timeout_seconds", "cloud"] {
             assert!(kept.contains(&name), "{name} must stay");
         }
-        for name in ["token", "username", "password", "client_id", "client_secret", "azure_client_secret", "google_credentials", "auth_type", "scopes", "databricks_cli_path", "oidc_token_env"] {
+        for name in [
+            "token",
+            "username",
+            "password",
+            "client_id",
+            "client_secret",
+            "azure_client_secret",
+            "google_credentials",
+            "auth_type",
+            "scopes",
+            "databricks_cli_path",
+            "oidc_token_env",
+        ] {
             assert!(!kept.contains(&name), "{name} must go");
         }
     }

@@ -12,9 +12,11 @@ use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
 use crate::http::{Repeat, Request, Verb};
-use crate::rest::{self, Cell, Endpoint, Field, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::rest::{Cell, Endpoint, Field, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
-use crate::ui::{Audience, Choice, Progress};
+use crate::ui::Audience;
+use crate::ui::progress::Progress;
+use crate::ui::prompt::Choice;
 
 /// A field and the JSON of its value.
 type Given<'e> = (&'e Field, Cow<'e, str>);
@@ -48,7 +50,8 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
             _ => arguments::value(name, "text", field.about),
         });
         if let Shape::Seconds { human } = field.shape {
-            command = command.arg(arguments::value(human, "duration", &format!("The same in days, hours, minutes or seconds: 90d, 12h, 30m (instead of --{name})")));
+            command =
+                command.arg(arguments::value(human, "duration", &format!("The same in days, hours, minutes or seconds: 90d, 12h, 30m (instead of --{name})")));
         }
     }
     if endpoint.json {
@@ -64,7 +67,7 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
 }
 
 /// Does the call.
-pub(crate) fn run(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<()> {
+pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<()> {
     let mut given = from_flags(context, endpoint, matches)?;
     let flags_given = given.len();
     if let Some(argument) = arguments::text(matches, "json") {
@@ -98,7 +101,7 @@ fn needs_body(endpoint: &Endpoint, given: &[Given<'_>]) -> bool {
     endpoint.verb == Verb::Patch && !given.iter().any(|(field, _)| field.place == Place::Body)
 }
 
-fn from_flags(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<Vec<Given<'static>>> {
+fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<Vec<Given<'static>>> {
     let mut given = Vec::new();
     for field in endpoint.fields {
         let Some(name) = field.flag_name() else { continue };
@@ -134,8 +137,9 @@ fn integer(text: Option<&str>) -> Result<Option<Cow<'static, str>>, (String, Str
     }
 }
 
-fn from_json(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches, argument: &str) -> Result<Vec<Given<'static>>> {
-    let (text, origin) = json_input::read(argument).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
+fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches, argument: &str) -> Result<Vec<Given<'static>>> {
+    let (text, origin) = json_input::read(argument)
+        .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
     let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
     if !flaws.is_empty() && endpoint.mints && !arguments::is_on(matches, "lenient") {
         let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
@@ -152,14 +156,22 @@ fn from_json(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatche
         && let Some(field) = endpoint.fields.iter().find(|field| matches!(field.input, Input::Argument(_)))
         && !arguments::positionals(matches).is_empty()
     {
-        return Err(Failure::new(format!("when --json flag is specified, no positional arguments are allowed. Provide '{}' in your JSON input", field.name)).into());
+        return Err(
+            Failure::new(format!("when --json flag is specified, no positional arguments are allowed. Provide '{}' in your JSON input", field.name)).into()
+        );
     }
     let given = body.into_iter().filter_map(|(name, value)| Some((endpoint.fields.iter().find(|field| field.name == name)?, Cow::Owned(value))));
     Ok(given.collect())
 }
 
 /// Positional arguments, or what the user picks where one is missing.
-fn from_arguments(context: &Context, endpoint: &'static Endpoint, matches: &ArgMatches, workspace: &Workspace, given: &mut Vec<Given<'static>>) -> Result<()> {
+fn from_arguments(
+    context: &Context<'_>,
+    endpoint: &'static Endpoint,
+    matches: &ArgMatches,
+    workspace: &Workspace,
+    given: &mut Vec<Given<'static>>,
+) -> Result<()> {
     let words = arguments::positionals(matches);
     for field in endpoint.fields {
         match &field.input {
@@ -180,14 +192,16 @@ fn from_arguments(context: &Context, endpoint: &'static Endpoint, matches: &ArgM
     Ok(())
 }
 
-fn pick(context: &Context, workspace: &Workspace, picker: &Picker) -> Result<String> {
+fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result<String> {
     let Reply::List(list) = &picker.from.reply else { return Err(Failure::new(format!("expected to have {}", picker.label)).into()) };
     if !context.ui.can_prompt() {
-        return Err(Failure::new(format!("expected to have {}", picker.label)).hint(format!("To see what there is: databricks {} list", context.command.split(' ').next().unwrap_or_default())).into());
+        return Err(Failure::new(format!("expected to have {}", picker.label))
+            .hint(format!("To see what there is: databricks {} list", context.command.split(' ').next().unwrap_or_default()))
+            .into());
     }
     let mut choices = Vec::new();
     let mut ids = Vec::new();
-    let mut progress = Progress::new(&context.ui);
+    let mut progress = Progress::new(context.ui);
     workspace.pages(&list_request(picker.from), list, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
@@ -223,7 +237,8 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
         match field.place {
             Place::Path => path = path.replace(&format!("{{{}}}", field.name), &path_segment(&plain(value))),
             Place::Query => match field.shape {
-                Shape::Texts => query.extend(serde_json::from_str::<Vec<String>>(value).unwrap_or_default().into_iter().map(|one| (Cow::Borrowed(field.name), Cow::Owned(one)))),
+                Shape::Texts => query
+                    .extend(serde_json::from_str::<Vec<String>>(value).unwrap_or_default().into_iter().map(|one| (Cow::Borrowed(field.name), Cow::Owned(one)))),
                 _ => query.push((Cow::Borrowed(field.name), Cow::Owned(plain(value)))),
             },
             Place::Body => body.push(format!("{}:{value}", quoted(field.name))),
@@ -245,7 +260,7 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     request
 }
 
-fn show_list(context: &Context, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
+fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
     let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
     let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
     let mut table = context.ui.table(&titles);
@@ -257,7 +272,8 @@ fn show_list(context: &Context, workspace: &Workspace, request: &Request<'_>, li
             if as_json {
                 context.ui.out(&array.item(raw.get())?);
             } else {
-                let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)))?;
+                let item: Item<'_> =
+                    serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)))?;
                 table.row(list.columns.iter().map(|column| match column.cell {
                     Cell::Key(key) => crate::ui::output::Cell::from(text_of(&item, key)),
                     Cell::Id(key) => crate::ui::output::Cell::new(text_of(&item, key), crate::ui::output::Tint::Green),
@@ -277,7 +293,7 @@ fn show_list(context: &Context, workspace: &Workspace, request: &Request<'_>, li
     Ok(())
 }
 
-fn limit(context: &Context, matches: &ArgMatches) -> Result<usize> {
+fn limit(context: &Context<'_>, matches: &ArgMatches) -> Result<usize> {
     let Some(text) = arguments::text(matches, "limit") else { return Ok(usize::MAX) };
     let number = text.trim().parse::<i64>().map_err(|_| {
         let reason = format!("strconv.ParseInt: parsing {}: invalid syntax", text::quoted(text));
@@ -290,7 +306,7 @@ fn limit(context: &Context, matches: &ArgMatches) -> Result<usize> {
     }
 }
 
-impl Context {
+impl Context<'_> {
     /// A mistake of the command line, with the usage of this command below it.
     pub(crate) fn usage_error(&self, error: UsageError) -> anyhow::Error {
         let words: Vec<&str> = self.command.split(' ').collect();
@@ -337,7 +353,7 @@ mod tests {
 
     #[test]
     fn every_flag_of_every_call_is_one_that_its_fields_made() {
-        for group in rest::GROUPS {
+        for group in crate::rest::GROUPS {
             for endpoint in group.endpoints {
                 let placed = endpoint.fields.iter().filter(|field| field.place == Place::Path).count();
                 assert_eq!(endpoint.path.matches('{').count(), placed, "{} {}", group.name, endpoint.name);

@@ -20,7 +20,7 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let words = arguments::positionals(matches);
     let (_, known) = walk(&words);
     if known < words.len() {
@@ -35,12 +35,12 @@ fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
 
 /// The help page of the command at the end of these words.
 pub(crate) fn page(words: &[&str]) -> String {
-    at(words).render_help().to_string()
+    arguments::rendered(&at(words).render_help().to_string())
 }
 
 /// The clap command at the end of these words, built as if it had been called.
 pub(crate) fn at(words: &[&str]) -> clap::Command {
-    let mut command = command_line();
+    let mut command = command_line(words);
     command.build();
     for word in words {
         if let Some(next) = command.find_subcommand(word) {

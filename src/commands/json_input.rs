@@ -56,7 +56,8 @@ pub(crate) fn read(argument: &str) -> Result<(Cow<'_, str>, String), String> {
         },
         None if argument == "-" => {
             let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), SIZE_LIMIT), &mut bytes).map_err(|error| format!("read standard input: {error}"))?;
+            std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), SIZE_LIMIT), &mut bytes)
+                .map_err(|error| format!("read standard input: {error}"))?;
             Ok((Cow::Owned(text_of(bytes, "standard input")?), "(stdin)".to_owned()))
         }
         None => Ok((Cow::Borrowed(argument), "(inline)".to_owned())),
@@ -245,7 +246,13 @@ mod tests {
         assert_eq!((body.len(), flaws), (1, vec!["unknown field: nope\n  in (inline):1:17".to_owned()]));
         let (_, flaws) = checked("{\n  \"lifetime_seconds\": \"abc\"}").expect("a body");
         assert_eq!(flaws, ["cannot parse \"abc\" as an integer\n  at lifetime_seconds\n  in (inline):2:24"]);
-        for text in [r#"{"comment": {}}"#, r#"{"scopes": [1]}"#, r#"{"lifetime_seconds": 1.5}"#, r#"{"lifetime_seconds": 99999999999999999999}"#, r#"{"autoscope_enabled": 1}"#] {
+        for text in [
+            r#"{"comment": {}}"#,
+            r#"{"scopes": [1]}"#,
+            r#"{"lifetime_seconds": 1.5}"#,
+            r#"{"lifetime_seconds": 99999999999999999999}"#,
+            r#"{"autoscope_enabled": 1}"#,
+        ] {
             assert_eq!(checked(text).expect(text).1.len(), 1, "{text}");
         }
     }

@@ -17,6 +17,7 @@ mod json_input;
 pub(crate) mod usage;
 mod version;
 
+pub(crate) use help::{at as help_at, page as help_page};
 pub(crate) use version::VERSION;
 
 /// A word of the command line and what is behind it.
@@ -44,7 +45,7 @@ pub(crate) struct Command {
     /// Whether a mistake in flags or arguments is followed by the usage.
     pub(crate) usage_on_error: bool,
     pub(crate) flags: fn(clap::Command) -> clap::Command,
-    pub(crate) run: fn(&Context, &ArgMatches) -> Result<()>,
+    pub(crate) run: fn(&Context<'_>, &ArgMatches) -> Result<()>,
 }
 
 /// A word with commands below it.
@@ -105,6 +106,10 @@ impl Node {
         }
     }
 
+    fn is_called(self, word: &str) -> bool {
+        self.name() == word || self.aliases().contains(&word)
+    }
+
     pub(crate) fn is_hidden(self) -> bool {
         matches!(self, Self::Command(command) if command.hidden)
     }
@@ -122,14 +127,14 @@ impl Node {
     }
 
     /// The clap command of this node; `path` is how the user got here, such as `databricks tokens`.
-    fn clap(self, path: &str) -> clap::Command {
-        let path = format!("{path} {}", self.name());
+    ///
+    /// Flags, help and commands below are made only for the words that are on the command line: the others are names for lists.
+    fn clap<S: AsRef<str>>(self, path: &str, words: &[S]) -> clap::Command {
         let command = clap::Command::new(self.name()).about(self.about()).hide(self.is_hidden()).visible_aliases(self.aliases());
-        command.defer(move |command| self.filled(command, &path))
-    }
-
-    /// Flags, help and commands below: made only for the words that are on the command line.
-    fn filled(self, command: clap::Command, path: &str) -> clap::Command {
+        if !words.iter().any(|word| self.is_called(word.as_ref())) {
+            return command;
+        }
+        let path = &format!("{path} {}", self.name());
         match self {
             Self::Command(leaf) => {
                 let command = with_help(command, path, leaf.usage, leaf.about, leaf.details, leaf.examples);
@@ -148,14 +153,14 @@ impl Node {
                     .override_usage(format!("{path} [command] [flags]"))
                     .before_help(self.about())
                     .allow_external_subcommands(true)
-                    .subcommands(self.children().into_iter().map(|child| child.clap(path)));
+                    .subcommands(self.children().into_iter().map(|child| child.clap(path, words)));
                 command.after_help(format!("Use \"{path} [command] --help\" for more about a command."))
             }
         }
     }
 
     /// Runs the command that the matches lead to.
-    pub(crate) fn run(self, context: &Context, matches: &ArgMatches) -> Result<()> {
+    pub(crate) fn run(self, context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         match self {
             Self::Command(command) => (command.run)(context, matches),
             Self::Endpoint(endpoint) => endpoint::run(context, endpoint, matches),
@@ -184,7 +189,7 @@ pub(crate) fn root() -> &'static [Node] {
 
 /// The node of this name or alias.
 pub(crate) fn find(nodes: &[Node], name: &str) -> Option<Node> {
-    nodes.iter().copied().find(|node| node.name() == name || node.aliases().contains(&name))
+    nodes.iter().copied().find(|node| node.is_called(name))
 }
 
 /// The node at the end of a path of words, and how many of the words led there.
@@ -203,8 +208,8 @@ pub(crate) fn walk(words: &[&str]) -> (Option<Node>, usize) {
     (node, words.len())
 }
 
-/// The whole command line as clap sees it.
-pub(crate) fn command_line() -> clap::Command {
+/// The command line as clap sees it, complete for the commands whose words are given.
+pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> clap::Command {
     let command = clap::Command::new("databricks")
         .about("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .before_help("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
@@ -213,8 +218,8 @@ pub(crate) fn command_line() -> clap::Command {
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .allow_external_subcommands(true)
-        .arg(Arg::new("version").short('v').long("version").action(ArgAction::SetTrue).help("Show the version"))
-        .subcommands(ROOT.iter().map(|node| node.clap("databricks")));
+        .arg(Arg::new("version").short('v').long("version").action(ArgAction::SetTrue).help("Show the version").help_heading("Flags"))
+        .subcommands(ROOT.iter().map(|node| node.clap("databricks", words)));
     arguments::globals(arguments::dressed(command))
 }
 
@@ -222,7 +227,10 @@ fn with_help(command: clap::Command, path: &str, usage: &str, about: &str, detai
     let space = if usage.is_empty() { "" } else { " " };
     let details = if details.is_empty() { String::new() } else { format!("\n\n{details}") };
     let examples: String = examples.iter().map(|example| format!("\n  {example}")).collect();
-    arguments::dressed(command).override_usage(format!("{path}{space}{usage} [flags]")).before_help(format!("{about}{details}")).after_help(format!("Examples:{examples}"))
+    arguments::dressed(command)
+        .override_usage(format!("{path}{space}{usage} [flags]"))
+        .before_help(format!("{about}{details}"))
+        .after_help(format!("Examples:{examples}"))
 }
 
 #[cfg(test)]
@@ -238,7 +246,9 @@ mod tests {
 
     #[test]
     fn clap_accepts_the_whole_tree() {
-        command_line().debug_assert();
+        let mut words = Vec::new();
+        every_node(ROOT, &mut |node| words.push(node.name()));
+        command_line(&words).debug_assert();
     }
 
     #[test]

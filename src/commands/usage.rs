@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::commands::arguments;
 use crate::text;
 
 /// A mistake in flags or arguments, with the usage of the command that it was made at.
@@ -17,6 +18,12 @@ pub(crate) struct UsageError {
 impl UsageError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), usage: None }
+    }
+
+    /// The message alone.
+    pub(crate) fn without_usage(mut self) -> Self {
+        self.usage = None;
+        self
     }
 
     /// Adds the usage block of the command.
@@ -36,8 +43,8 @@ impl std::error::Error for UsageError {}
 
 /// The usage line and the flags, without the long text.
 fn usage_of(command: &mut clap::Command) -> String {
-    let quiet = command.clone().help_template("{usage-heading}\n  {usage}\n\n{all-args}").after_help("").after_long_help("");
-    quiet.render_help().to_string()
+    let mut quiet = command.clone().help_template("{usage-heading}\n  {usage}\n\n{all-args}").after_help("");
+    arguments::rendered(&quiet.render_help().to_string())
 }
 
 /// What clap found wrong, said as the official CLI says it.

@@ -22,11 +22,11 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &Context, _: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
     if context.globals.output == OutputFormat::Json {
         let number = |text: &str| text.parse::<u64>().unwrap_or(0);
         // Compat: the Python SDK reads the integers Major, Minor and Patch; the order of the keys is that of the official CLI.
-        return context.ui.out_json_bare(&format!(
+        context.ui.out_json_bare(&format!(
             concat!(
                 r#"{{"ProjectName":"databricks","Version":"{version}","Branch":"","Tag":"v{version}","ShortCommit":"","FullCommit":"","CommitTime":"0001-01-01T00:00:00Z","#,
                 r#""Summary":"v{version}","Major":{major},"Minor":{minor},"Patch":{patch},"Prerelease":"","IsSnapshot":false,"BuildTime":"0001-01-01T00:00:00Z"}}"#
@@ -35,7 +35,9 @@ fn run(context: &Context, _: &ArgMatches) -> Result<()> {
             major = number(env!("CARGO_PKG_VERSION_MAJOR")),
             minor = number(env!("CARGO_PKG_VERSION_MINOR")),
             patch = number(env!("CARGO_PKG_VERSION_PATCH")),
-        ));
+        ))?;
+        context.ui.out("\n");
+        return Ok(());
     }
     context.ui.out_line(&format!("Databricks CLI v{VERSION}"));
     Ok(())

@@ -206,6 +206,14 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The body as text.
+    ///
+    /// # Errors
+    /// If it is not UTF-8.
+    pub(crate) fn text(&self) -> Result<&str, Failure> {
+        std::str::from_utf8(&self.body).map_err(|_| Failure::new(format!("the reply to {} cannot be read: it is not UTF-8 text", self.place)))
+    }
+
     /// The body, read as JSON.
     ///
     /// # Errors

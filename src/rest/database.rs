@@ -3,7 +3,8 @@
 use crate::http::Verb;
 use crate::rest::{Endpoint, Field, Group, Input, Place, Shape, random_id};
 
-pub(crate) static GROUP: Group = Group { name: "database", about: "Get passwords for Lakebase Postgres instances", endpoints: &[&GENERATE_DATABASE_CREDENTIAL] };
+pub(crate) static GROUP: Group =
+    Group { name: "database", about: "Get passwords for Lakebase Postgres instances", endpoints: &[&GENERATE_DATABASE_CREDENTIAL] };
 
 static GENERATE_DATABASE_CREDENTIAL: Endpoint = Endpoint {
     name: "generate-database-credential",
@@ -17,7 +18,14 @@ static GENERATE_DATABASE_CREDENTIAL: Endpoint = Endpoint {
     verb: Verb::Post,
     path: "/api/2.0/database/credentials",
     fields: &[
-        Field { name: "instance_names", place: Place::Body, input: Input::Arguments, shape: Shape::Texts, about: "Names of the instances that the token logs in to", default: None },
+        Field {
+            name: "instance_names",
+            place: Place::Body,
+            input: Input::Arguments,
+            shape: Shape::Texts,
+            about: "Names of the instances that the token logs in to",
+            default: None,
+        },
         Field {
             name: "request_id",
             place: Place::Body,

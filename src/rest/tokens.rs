@@ -6,7 +6,8 @@ use crate::clock;
 use crate::http::Verb;
 use crate::rest::{Cell, Column, Endpoint, Field, Group, Input, Item, List, Picker, Place, Reply, Shape, number_of};
 
-pub(crate) static GROUP: Group = Group { name: "tokens", about: "Create, list, change and revoke your personal access tokens", endpoints: &[&CREATE, &DELETE, &LIST, &UPDATE] };
+pub(crate) static GROUP: Group =
+    Group { name: "tokens", about: "Create, list, change and revoke your personal access tokens", endpoints: &[&CREATE, &DELETE, &LIST, &UPDATE] };
 
 /// A token that expires within this time is marked.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -27,7 +28,11 @@ static CREATE: Endpoint = Endpoint {
     fields: &[
         Field::flag("autoscope_enabled", Shape::Boolean, "Let the workspace work out which scopes the token needs"),
         Field::flag("comment", Shape::Text, "What the token is for"),
-        Field::flag("lifetime_seconds", Shape::Seconds { human: "lifetime" }, "How long the token lives, in seconds; without it as long as the workspace allows"),
+        Field::flag(
+            "lifetime_seconds",
+            Shape::Seconds { human: "lifetime" },
+            "How long the token lives, in seconds; without it as long as the workspace allows",
+        ),
         Field::json("scopes", Shape::Texts),
     ],
     json: true,

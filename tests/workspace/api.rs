@@ -39,18 +39,12 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// The caller. Only routes behind the gate have one.
     pub(super) fn user(&self) -> &User {
-        self.user
-            .as_deref()
-            .expect("only routes with Access::SignedIn ask who is calling")
+        self.user.as_deref().expect("only routes with Access::SignedIn ask who is calling")
     }
 
     /// What stood in the place of `{name}` in the path, decoded.
     pub(super) fn part(&self, name: &str) -> &str {
-        self.parts
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_str())
-            .expect("the handler asks for a part its path has")
+        self.parts.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str()).expect("the handler asks for a part its path has")
     }
 
     /// The body, which has to be a JSON object.
@@ -60,11 +54,7 @@ impl Call<'_> {
             Ok(_) => "expected a map",
             Err(_) => "failed to parse given JSON",
         };
-        Err(Response::error(
-            400,
-            "MALFORMED_REQUEST",
-            &format!("Invalid JSON given in the body of the request - {problem}"),
-        ))
+        Err(Response::error(400, "MALFORMED_REQUEST", &format!("Invalid JSON given in the body of the request - {problem}")))
     }
 }
 
@@ -75,21 +65,15 @@ pub(super) fn answer(apis: &[&'static [Route]], state: &State, request: &Request
         "HEAD" => "GET",
         method => method,
     };
-    let found = apis.iter().copied().flatten().find_map(|route| {
-        (route.method == method)
-            .then(|| match_path(route.path, &request.path))
-            .flatten()
-            .map(|parts| (route, parts))
-    });
+    let found = apis
+        .iter()
+        .copied()
+        .flatten()
+        .find_map(|route| (route.method == method).then(|| match_path(route.path, &request.path)).flatten().map(|parts| (route, parts)));
     let Some((route, parts)) = found else {
         return no_such_api(request);
     };
-    let mut call = Call {
-        state,
-        request,
-        user: None,
-        parts,
-    };
+    let mut call = Call { state, request, user: None, parts };
     if route.access == Access::SignedIn {
         match auth::authenticate(state, request) {
             Ok(user) => call.user = Some(user),
@@ -97,19 +81,9 @@ pub(super) fn answer(apis: &[&'static [Route]], state: &State, request: &Request
         }
     }
     let signed_in = call.user.is_some();
-    let checked = if signed_in {
-        auth::check_workspace(state, request)
-    } else {
-        Ok(())
-    };
-    let reply = checked
-        .and_then(|()| (route.handle)(&call))
-        .unwrap_or_else(|refusal| refusal);
-    if signed_in {
-        reply.header("X-Databricks-Org-Id", &state.workspace_id.to_string())
-    } else {
-        reply
-    }
+    let checked = if signed_in { auth::check_workspace(state, request) } else { Ok(()) };
+    let reply = checked.and_then(|()| (route.handle)(&call)).unwrap_or_else(|refusal| refusal);
+    if signed_in { reply.header("X-Databricks-Org-Id", &state.workspace_id.to_string()) } else { reply }
 }
 
 fn no_such_api(request: &Request) -> Response {
@@ -128,10 +102,7 @@ fn match_path(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, St
     let mut actual = path.split('/');
     for expected in pattern.split('/') {
         let segment = actual.next()?;
-        match expected
-            .strip_prefix('{')
-            .and_then(|name| name.strip_suffix('}'))
-        {
+        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(_) if segment.is_empty() => return None,
             Some(name) => parts.push((name, percent_decode(segment, false))),
             None if expected == segment => {}
@@ -147,13 +118,7 @@ pub(super) fn invalid(message: &str) -> Response {
 
 /// A value of the wrong JSON type: the service fails while it reads the body.
 fn wrong_type(name: &str, expected: &str, value: &Value) -> Response {
-    Response::error(
-        400,
-        "MALFORMED_REQUEST",
-        &format!(
-            "Could not parse request object: Expected {expected} for field '{name}', got {value}"
-        ),
-    )
+    Response::error(400, "MALFORMED_REQUEST", &format!("Could not parse request object: Expected {expected} for field '{name}', got {value}"))
 }
 
 /// Fields of a JSON body. Absent and null are the same; a wrong type is refused.
@@ -166,81 +131,33 @@ pub(super) mod field {
         object.get(name).filter(|value| !value.is_null())
     }
 
-    pub(in super::super) fn string<'a>(
-        object: &'a Object,
-        name: &str,
-    ) -> Result<Option<&'a str>, Response> {
-        present(object, name)
-            .map(|value| {
-                value
-                    .as_str()
-                    .ok_or_else(|| wrong_type(name, "a string", value))
-            })
-            .transpose()
+    pub(in super::super) fn string<'a>(object: &'a Object, name: &str) -> Result<Option<&'a str>, Response> {
+        present(object, name).map(|value| value.as_str().ok_or_else(|| wrong_type(name, "a string", value))).transpose()
     }
 
     pub(in super::super) fn integer(object: &Object, name: &str) -> Result<Option<i64>, Response> {
-        present(object, name)
-            .map(|value| {
-                value
-                    .as_i64()
-                    .ok_or_else(|| wrong_type(name, "a 64-bit integer", value))
-            })
-            .transpose()
+        present(object, name).map(|value| value.as_i64().ok_or_else(|| wrong_type(name, "a 64-bit integer", value))).transpose()
     }
 
     pub(in super::super) fn boolean(object: &Object, name: &str) -> Result<Option<bool>, Response> {
-        present(object, name)
-            .map(|value| {
-                value
-                    .as_bool()
-                    .ok_or_else(|| wrong_type(name, "a boolean", value))
-            })
-            .transpose()
+        present(object, name).map(|value| value.as_bool().ok_or_else(|| wrong_type(name, "a boolean", value))).transpose()
     }
 
-    pub(in super::super) fn array<'a>(
-        object: &'a Object,
-        name: &str,
-    ) -> Result<Option<&'a [Value]>, Response> {
-        present(object, name)
-            .map(|value| {
-                value
-                    .as_array()
-                    .map(Vec::as_slice)
-                    .ok_or_else(|| wrong_type(name, "an array", value))
-            })
-            .transpose()
+    pub(in super::super) fn array<'a>(object: &'a Object, name: &str) -> Result<Option<&'a [Value]>, Response> {
+        present(object, name).map(|value| value.as_array().map(Vec::as_slice).ok_or_else(|| wrong_type(name, "an array", value))).transpose()
     }
 
-    pub(in super::super) fn object<'a>(
-        object: &'a Object,
-        name: &str,
-    ) -> Result<Option<&'a Object>, Response> {
-        present(object, name)
-            .map(|value| {
-                value
-                    .as_object()
-                    .ok_or_else(|| wrong_type(name, "an object", value))
-            })
-            .transpose()
+    pub(in super::super) fn object<'a>(object: &'a Object, name: &str) -> Result<Option<&'a Object>, Response> {
+        present(object, name).map(|value| value.as_object().ok_or_else(|| wrong_type(name, "an object", value))).transpose()
     }
 
-    pub(in super::super) fn strings(
-        object: &Object,
-        name: &str,
-    ) -> Result<Option<Vec<String>>, Response> {
+    pub(in super::super) fn strings(object: &Object, name: &str) -> Result<Option<Vec<String>>, Response> {
         let Some(values) = array(object, name)? else {
             return Ok(None);
         };
         values
             .iter()
-            .map(|value| {
-                value
-                    .as_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| wrong_type(name, "an array of strings", value))
-            })
+            .map(|value| value.as_str().map(str::to_owned).ok_or_else(|| wrong_type(name, "an array of strings", value)))
             .collect::<Result<_, _>>()
             .map(Some)
     }
@@ -265,17 +182,13 @@ impl Page {
             Some(text) => match text.parse() {
                 Ok(size @ 1..=100) => size,
                 _ => {
-                    return Err(invalid(&format!(
-                        "page_size must be a number from 1 to 100, got '{text}'"
-                    )));
+                    return Err(invalid(&format!("page_size must be a number from 1 to 100, got '{text}'")));
                 }
             },
         };
         let start = match request.query("page_token") {
             None | Some("") => 0,
-            Some(token) => start_of(token, filter)
-                .filter(|start| *start <= total)
-                .ok_or_else(|| invalid("Invalid page token."))?,
+            Some(token) => start_of(token, filter).filter(|start| *start <= total).ok_or_else(|| invalid("Invalid page token."))?,
         };
         let end = total.min(start + size);
         Ok(Page {
@@ -298,7 +211,5 @@ fn start_of(token: &str, filter: &str) -> Option<usize> {
 
 /// FNV-1a, 64 bits: enough to tell the lists of one workspace apart.
 fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 /// Finds the caller, or says why there is none.
 pub(super) fn authenticate(state: &State, request: &Request) -> Result<Arc<User>, Response> {
-    let mut sent = request
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let mut sent = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     let Some((_, credential)) = sent.next() else {
         return Err(no_credential());
     };
@@ -39,25 +36,16 @@ pub(super) fn check_workspace(state: &State, request: &Request) -> Result<(), Re
         Ok(id) => Err(Response::error(
             403,
             "PERMISSION_DENIED",
-            &format!(
-                "This host serves workspace {}, but X-Databricks-Workspace-Id asks for {id}.",
-                state.workspace_id
-            ),
+            &format!("This host serves workspace {}, but X-Databricks-Workspace-Id asks for {id}.", state.workspace_id),
         )),
-        Err(_) => Err(Response::error(
-            400,
-            "INVALID_PARAMETER_VALUE",
-            &format!("X-Databricks-Workspace-Id is not a workspace id: '{wanted}'"),
-        )),
+        Err(_) => Err(Response::error(400, "INVALID_PARAMETER_VALUE", &format!("X-Databricks-Workspace-Id is not a workspace id: '{wanted}'"))),
     }
 }
 
 fn personal_access_token(state: &State, value: &str) -> Result<Arc<User>, Response> {
     let now = state.clock.now_ms();
     let owner = state.tokens.lock().unwrap().sign_in(value, now);
-    owner
-        .and_then(|owner| state.user(|user| user.id == owner))
-        .ok_or_else(|| Response::refusal(403, "Invalid access token."))
+    owner.and_then(|owner| state.user(|user| user.id == owner)).ok_or_else(|| Response::refusal(403, "Invalid access token."))
 }
 
 fn basic(state: &State, value: &str) -> Result<Arc<User>, Response> {
@@ -69,14 +57,9 @@ fn basic(state: &State, value: &str) -> Result<Arc<User>, Response> {
     if name == "token" {
         return personal_access_token(state, password);
     }
-    state
-        .user(|user| user.name == name && user.password.as_deref() == Some(password))
-        .ok_or_else(refused)
+    state.user(|user| user.name == name && user.password.as_deref() == Some(password)).ok_or_else(refused)
 }
 
 fn no_credential() -> Response {
-    Response::refusal(
-        401,
-        "Credential was not sent or was of an unsupported type for this API.",
-    )
+    Response::refusal(401, "Credential was not sent or was of an unsupported type for this API.")
 }

@@ -12,9 +12,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(offset_seconds: i64) -> Clock {
-        Clock {
-            offset: AtomicI64::new(offset_seconds.saturating_mul(1000)),
-        }
+        Clock { offset: AtomicI64::new(offset_seconds.saturating_mul(1000)) }
     }
 
     /// Milliseconds since 1970, the unit of the Token and Clusters APIs.
@@ -34,9 +32,7 @@ impl Clock {
 }
 
 fn real_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the system clock is past 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the system clock is past 1970");
     i64::try_from(since.as_millis()).expect("the system clock fits in 64 bits")
 }
 
@@ -56,9 +52,7 @@ pub(super) fn rfc3339(seconds: i64) -> String {
 /// `Wed, 02 Jan 2030 03:04:05 GMT`, as `Date` and `Retry-After` write times (RFC 9110, 5.6.7).
 pub fn http_date(seconds: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = seconds.div_euclid(86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = time_of_day(seconds);
@@ -78,16 +72,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
-    };
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }

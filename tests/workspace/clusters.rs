@@ -7,103 +7,27 @@ use serde_json::{Value, json};
 use std::sync::OnceLock;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: "GET",
-        path: "/api/2.1/clusters/list",
-        access: Access::SignedIn,
-        handle: list,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.0/clusters/list",
-        access: Access::SignedIn,
-        handle: list,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.1/clusters/get",
-        access: Access::SignedIn,
-        handle: get,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.0/clusters/get",
-        access: Access::SignedIn,
-        handle: get,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.1/clusters/spark-versions",
-        access: Access::SignedIn,
-        handle: spark_versions,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.0/clusters/spark-versions",
-        access: Access::SignedIn,
-        handle: spark_versions,
-    },
+    Route { method: "GET", path: "/api/2.1/clusters/list", access: Access::SignedIn, handle: list },
+    Route { method: "GET", path: "/api/2.0/clusters/list", access: Access::SignedIn, handle: list },
+    Route { method: "GET", path: "/api/2.1/clusters/get", access: Access::SignedIn, handle: get },
+    Route { method: "GET", path: "/api/2.0/clusters/get", access: Access::SignedIn, handle: get },
+    Route { method: "GET", path: "/api/2.1/clusters/spark-versions", access: Access::SignedIn, handle: spark_versions },
+    Route { method: "GET", path: "/api/2.0/clusters/spark-versions", access: Access::SignedIn, handle: spark_versions },
 ];
 
-const SOURCES: [&str; 7] = [
-    "UI",
-    "JOB",
-    "API",
-    "SQL",
-    "MODELS",
-    "PIPELINE",
-    "PIPELINE_MAINTENANCE",
-];
-const STATES: [&str; 8] = [
-    "RUNNING",
-    "TERMINATED",
-    "PENDING",
-    "RESIZING",
-    "RESTARTING",
-    "TERMINATING",
-    "ERROR",
-    "UNKNOWN",
-];
+const SOURCES: [&str; 7] = ["UI", "JOB", "API", "SQL", "MODELS", "PIPELINE", "PIPELINE_MAINTENANCE"];
+const STATES: [&str; 8] = ["RUNNING", "TERMINATED", "PENDING", "RESIZING", "RESTARTING", "TERMINATING", "ERROR", "UNKNOWN"];
 const SPARK_VERSIONS: [(&str, &str); 8] = [
-    (
-        "16.4.x-scala2.12",
-        "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)",
-    ),
-    (
-        "15.4.x-scala2.12",
-        "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
-    ),
-    (
-        "14.3.x-scala2.12",
-        "14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
-    ),
-    (
-        "16.4.x-scala2.13",
-        "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.13)",
-    ),
-    (
-        "17.0.x-scala2.13",
-        "17.0 (includes Apache Spark 4.0.0, Scala 2.13)",
-    ),
-    (
-        "15.4.x-cpu-ml-scala2.12",
-        "15.4 LTS ML (includes Apache Spark 3.5.0, Scala 2.12)",
-    ),
-    (
-        "15.4.x-photon-scala2.12",
-        "15.4 LTS Photon (includes Apache Spark 3.5.0, Scala 2.12)",
-    ),
-    (
-        "17.1.x-scala2.13",
-        "17.1 Beta (includes Apache Spark 4.0.0, Scala 2.13)",
-    ),
+    ("16.4.x-scala2.12", "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)"),
+    ("15.4.x-scala2.12", "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)"),
+    ("14.3.x-scala2.12", "14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)"),
+    ("16.4.x-scala2.13", "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.13)"),
+    ("17.0.x-scala2.13", "17.0 (includes Apache Spark 4.0.0, Scala 2.13)"),
+    ("15.4.x-cpu-ml-scala2.12", "15.4 LTS ML (includes Apache Spark 3.5.0, Scala 2.12)"),
+    ("15.4.x-photon-scala2.12", "15.4 LTS Photon (includes Apache Spark 3.5.0, Scala 2.12)"),
+    ("17.1.x-scala2.13", "17.1 Beta (includes Apache Spark 4.0.0, Scala 2.13)"),
 ];
-const NODE_TYPES: [(&str, f64, u64); 4] = [
-    ("i3.xlarge", 4.0, 31_232),
-    ("m5d.large", 2.0, 8_192),
-    ("r5d.2xlarge", 8.0, 65_536),
-    ("c5d.4xlarge", 16.0, 32_768),
-];
+const NODE_TYPES: [(&str, f64, u64); 4] = [("i3.xlarge", 4.0, 31_232), ("m5d.large", 2.0, 8_192), ("r5d.2xlarge", 8.0, 65_536), ("c5d.4xlarge", 16.0, 32_768)];
 const POLICIES: [&str; 3] = ["ABC123DEF4567890", "0011223344556677", "FEDCBA9876543210"];
 
 /// What lists are filtered by, and the JSON once somebody has seen it.
@@ -124,16 +48,12 @@ pub(super) struct Clusters {
 
 impl Clusters {
     pub(super) fn new(count: usize) -> Clusters {
-        Clusters {
-            all: (0..count).map(Cluster::new).collect(),
-        }
+        Clusters { all: (0..count).map(Cluster::new).collect() }
     }
 
     fn text(&self, index: usize) -> &str {
         let cluster = &self.all[index];
-        cluster
-            .text
-            .get_or_init(|| cluster.details(index).to_string())
+        cluster.text.get_or_init(|| cluster.details(index).to_string())
     }
 }
 
@@ -141,14 +61,7 @@ impl Cluster {
     fn new(index: usize) -> Cluster {
         let mut dice = Dice::new(index);
         if index == 0 {
-            return Cluster {
-                id: "1234-567890-a12bcde3".to_owned(),
-                source: "UI",
-                state: "RUNNING",
-                pinned: true,
-                policy: None,
-                text: OnceLock::new(),
-            };
+            return Cluster { id: "1234-567890-a12bcde3".to_owned(), source: "UI", state: "RUNNING", pinned: true, policy: None, text: OnceLock::new() };
         }
         // Four digits of a date, six of a time, eight lower-case letters and digits.
         let date = 101 + dice.below(12) * 100 + dice.below(28);
@@ -246,8 +159,7 @@ impl Cluster {
                 "type": "SUCCESS",
                 "parameters": {"inactivity_duration_min": "30"},
             });
-            details["state_message"] =
-                json!("Inactive cluster terminated (inactive for 30 minutes).");
+            details["state_message"] = json!("Inactive cluster terminated (inactive for 30 minutes).");
         } else {
             details["driver"] = json!({
                 "node_id": "35cfe5bd87ec4e4c8b8a2b6b8d2c7c11",
@@ -266,22 +178,14 @@ fn list(call: &Call<'_>) -> Answer {
     let clusters = &call.state.clusters;
     let filter = Filter::of(call.request)?;
     // Without a filter nothing is looked at: a page of 5,000 clusters costs what a page of 100 does.
-    let kept: Option<Vec<usize>> = (!filter.is_empty()).then(|| {
-        (0..clusters.all.len())
-            .filter(|index| filter.keeps(&clusters.all[*index]))
-            .collect()
-    });
+    let kept: Option<Vec<usize>> = (!filter.is_empty()).then(|| (0..clusters.all.len()).filter(|index| filter.keeps(&clusters.all[*index])).collect());
     let total = kept.as_ref().map_or(clusters.all.len(), Vec::len);
     let page = Page::cut(call.request, total, &format!("{filter:?}"))?;
     let mut text = String::with_capacity(256 * 1024);
     text.push('{');
     for position in page.start..page.end {
         let index = kept.as_ref().map_or(position, |kept| kept[position]);
-        text.push_str(if position == page.start {
-            "\"clusters\":["
-        } else {
-            ","
-        });
+        text.push_str(if position == page.start { "\"clusters\":[" } else { "," });
         text.push_str(clusters.text(index));
     }
     if page.start < page.end {
@@ -297,11 +201,7 @@ fn list(call: &Call<'_>) -> Answer {
 }
 
 fn get(call: &Call<'_>) -> Answer {
-    let id = call
-        .request
-        .query("cluster_id")
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| invalid("Missing required field: cluster_id"))?;
+    let id = call.request.query("cluster_id").filter(|id| !id.is_empty()).ok_or_else(|| invalid("Missing required field: cluster_id"))?;
     let clusters = &call.state.clusters;
     match clusters.all.iter().position(|cluster| cluster.id == id) {
         Some(index) => {
@@ -314,10 +214,7 @@ fn get(call: &Call<'_>) -> Answer {
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every handler")]
 fn spark_versions(_: &Call<'_>) -> Answer {
-    let versions: Vec<Value> = SPARK_VERSIONS
-        .iter()
-        .map(|(key, name)| json!({"key": key, "name": name}))
-        .collect();
+    let versions: Vec<Value> = SPARK_VERSIONS.iter().map(|(key, name)| json!({"key": key, "name": name})).collect();
     Ok(Response::json(200, &json!({"versions": versions})))
 }
 
@@ -338,9 +235,7 @@ impl Filter {
             Some(text) if text.eq_ignore_ascii_case("true") => Some(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Some(false),
             Some(other) => {
-                return Err(invalid(&format!(
-                    "filter_by.is_pinned must be true or false, got '{other}'"
-                )));
+                return Err(invalid(&format!("filter_by.is_pinned must be true or false, got '{other}'")));
             }
         };
         let policy = request.query("filter_by.policy_id");
@@ -353,16 +248,11 @@ impl Filter {
     }
 
     fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-            && self.states.is_empty()
-            && self.pinned.is_none()
-            && self.policy.is_none()
+        self.sources.is_empty() && self.states.is_empty() && self.pinned.is_none() && self.policy.is_none()
     }
 
     fn keeps(&self, cluster: &Cluster) -> bool {
-        let among = |wanted: &[String], value: &str| {
-            wanted.is_empty() || wanted.iter().any(|wanted| wanted == value)
-        };
+        let among = |wanted: &[String], value: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value);
         among(&self.sources, cluster.source)
             && among(&self.states, cluster.state)
             && self.pinned.is_none_or(|pinned| pinned == cluster.pinned)

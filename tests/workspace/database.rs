@@ -12,24 +12,9 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: "GET",
-        path: "/api/2.0/database/instances",
-        access: Access::SignedIn,
-        handle: list,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.0/database/instances/{name}",
-        access: Access::SignedIn,
-        handle: get,
-    },
-    Route {
-        method: "POST",
-        path: "/api/2.0/database/credentials",
-        access: Access::SignedIn,
-        handle: credentials,
-    },
+    Route { method: "GET", path: "/api/2.0/database/instances", access: Access::SignedIn, handle: list },
+    Route { method: "GET", path: "/api/2.0/database/instances/{name}", access: Access::SignedIn, handle: get },
+    Route { method: "POST", path: "/api/2.0/database/credentials", access: Access::SignedIn, handle: credentials },
 ];
 
 /// Database passwords live one hour.
@@ -66,21 +51,9 @@ impl Database {
     pub(super) fn new() -> Database {
         Database {
             instances: vec![
-                instance(
-                    "db-instance-name",
-                    "8d2a1c5e-4f0b-4f7a-9d3e-1b2c3d4e5f60",
-                    "AVAILABLE",
-                ),
-                instance(
-                    "my-instance",
-                    "1f6c2b3a-7d8e-4c9f-8a0b-5e4d3c2b1a09",
-                    "AVAILABLE",
-                ),
-                instance(
-                    "sleeping-instance",
-                    "c0ffee00-1234-4abc-8def-0123456789ab",
-                    "STOPPED",
-                ),
+                instance("db-instance-name", "8d2a1c5e-4f0b-4f7a-9d3e-1b2c3d4e5f60", "AVAILABLE"),
+                instance("my-instance", "1f6c2b3a-7d8e-4c9f-8a0b-5e4d3c2b1a09", "AVAILABLE"),
+                instance("sleeping-instance", "c0ffee00-1234-4abc-8def-0123456789ab", "STOPPED"),
             ],
             issued: HashMap::new(),
             grants: HashMap::new(),
@@ -97,13 +70,7 @@ impl Database {
         self.instances
             .iter()
             .find(|instance| instance["name"] == name)
-            .ok_or_else(|| {
-                Response::error(
-                    404,
-                    "NOT_FOUND",
-                    &format!("Database instance '{name}' not found."),
-                )
-            })
+            .ok_or_else(|| Response::error(404, "NOT_FOUND", &format!("Database instance '{name}' not found.")))
     }
 }
 
@@ -155,9 +122,7 @@ fn credentials(call: &Call<'_>) -> Answer {
     let instances = field::strings(&body, "instance_names")?.unwrap_or_default();
     let claims = claims(&body)?;
     if instances.is_empty() && claims.is_empty() {
-        return Err(invalid(
-            "At least one of instance_names or claims must be specified.",
-        ));
+        return Err(invalid("At least one of instance_names or claims must be specified."));
     }
     let state = call.state;
     let mut database = state.database.lock().unwrap();
@@ -168,15 +133,10 @@ fn credentials(call: &Call<'_>) -> Answer {
     let now = state.clock.now_seconds();
     let wish = json!({"instance_names": instances, "claims": claims});
     let key = (user.id.clone(), request_id.to_owned());
-    let repeated = database
-        .issued
-        .get(&key)
-        .filter(|issued| !request_id.is_empty() && issued.expires_at > now);
+    let repeated = database.issued.get(&key).filter(|issued| !request_id.is_empty() && issued.expires_at > now);
     if let Some(issued) = repeated {
         if issued.wish != wish {
-            return Err(invalid(&format!(
-                "request_id '{request_id}' was already used for a different request"
-            )));
+            return Err(invalid(&format!("request_id '{request_id}' was already used for a different request")));
         }
         return Ok(reply(&issued.token, issued.expires_at));
     }
@@ -191,31 +151,14 @@ fn credentials(call: &Call<'_>) -> Answer {
         "exp": expires_at,
         "jti": random::hex::<16>(),
     }));
-    database.grants.insert(
-        token.clone(),
-        DatabaseGrant {
-            user: user.name.clone(),
-            instances,
-            expires_at,
-        },
-    );
+    database.grants.insert(token.clone(), DatabaseGrant { user: user.name.clone(), instances, expires_at });
     let answer = reply(&token, expires_at);
-    database.issued.insert(
-        key,
-        Issued {
-            wish,
-            token,
-            expires_at,
-        },
-    );
+    database.issued.insert(key, Issued { wish, token, expires_at });
     Ok(answer)
 }
 
 fn reply(token: &str, expires_at: i64) -> Response {
-    Response::json(
-        200,
-        &json!({"token": token, "expiration_time": rfc3339(expires_at)}),
-    )
+    Response::json(200, &json!({"token": token, "expiration_time": rfc3339(expires_at)}))
 }
 
 /// `claims` as sent, once every part of it is what the API knows.

@@ -47,14 +47,7 @@ impl Fault {
     /// A fault for requests with that method (`*`: any) whose path starts with the prefix.
     /// It meets the next one only; see [`Fault::times`], [`Fault::forever`] and [`Fault::after`].
     pub fn on(method: &str, path_prefix: &str) -> Fault {
-        Fault {
-            method: method.to_owned(),
-            path_prefix: path_prefix.to_owned(),
-            skip: 0,
-            left: 1,
-            delay: Duration::ZERO,
-            effect: Effect::Pass,
-        }
+        Fault { method: method.to_owned(), path_prefix: path_prefix.to_owned(), skip: 0, left: 1, delay: Duration::ZERO, effect: Effect::Pass }
     }
 
     /// Meets the next `count` matching requests.
@@ -87,15 +80,8 @@ impl Fault {
 
     /// Answers with that status and `Retry-After`, which may be seconds or a date.
     pub fn retry_after(self, status: u16, value: &str) -> Fault {
-        let code = if status == 429 {
-            "REQUEST_LIMIT_EXCEEDED"
-        } else {
-            "TEMPORARILY_UNAVAILABLE"
-        };
-        self.reply(
-            Response::error(status, code, "The service is busy. Try again later.")
-                .header("Retry-After", value),
-        )
+        let code = if status == 429 { "REQUEST_LIMIT_EXCEEDED" } else { "TEMPORARILY_UNAVAILABLE" };
+        self.reply(Response::error(status, code, "The service is busy. Try again later.").header("Retry-After", value))
     }
 
     /// Answers 301, 302, 303, 307 or 308 with that `Location`.
@@ -139,8 +125,7 @@ impl Fault {
     }
 
     fn matches(&self, request: &Request) -> bool {
-        (self.method == "*" || self.method == request.method)
-            && request.path.starts_with(&self.path_prefix)
+        (self.method == "*" || self.method == request.method) && request.path.starts_with(&self.path_prefix)
     }
 }
 
@@ -169,29 +154,19 @@ impl Response {
 
     /// JSON whose `message` holds bytes that are not UTF-8.
     pub fn invalid_utf8(status: u16) -> Response {
-        Response::new(status).body(
-            "application/json",
-            b"{\"error_code\":\"BAD_REQUEST\",\"message\":\"caf\xe9 \xff\xfe\"}".to_vec(),
-        )
+        Response::new(status).body("application/json", b"{\"error_code\":\"BAD_REQUEST\",\"message\":\"caf\xe9 \xff\xfe\"}".to_vec())
     }
 
     /// `depth` arrays inside each other.
     pub fn deep_json(depth: u64) -> Response {
-        Response::repeated("", "[", depth, "", Framing::Length)
-            .header("Content-Type", "application/json")
+        Response::repeated("", "[", depth, "", Framing::Length).header("Content-Type", "application/json")
     }
 
     /// `head`, `item` repeated `count` times, `tail`: made while it is sent, never held in memory.
     /// A `count` of `u64::MAX` does not end; frame that as [`Framing::Chunked`].
     pub fn repeated(head: &str, item: &str, count: u64, tail: &str, framing: Framing) -> Response {
         let mut response = Response::new(200);
-        response.body = Body::Repeated(Repeated {
-            head: head.to_owned(),
-            item: item.to_owned(),
-            count,
-            tail: tail.to_owned(),
-            framing,
-        });
+        response.body = Body::Repeated(Repeated { head: head.to_owned(), item: item.to_owned(), count, tail: tail.to_owned(), framing });
         response
     }
 
@@ -201,27 +176,22 @@ impl Response {
                      \"expiry_time\":-1,\"comment\":\"one of many\"}";
         let item = format!(",{token}");
         let head = format!("{{\"token_infos\":[{token}");
-        Response::repeated(&head, &item, count.saturating_sub(1), "]}", Framing::Length)
-            .header("Content-Type", "application/json")
+        Response::repeated(&head, &item, count.saturating_sub(1), "]}", Framing::Length).header("Content-Type", "application/json")
     }
 
     /// A JSON string of that many bytes, announced by `Content-Length` and really sent.
     pub fn huge(bytes: u64) -> Response {
-        Response::repeated("\"", "a", bytes.saturating_sub(2), "\"", Framing::Length)
-            .header("Content-Type", "application/json")
+        Response::repeated("\"", "a", bytes.saturating_sub(2), "\"", Framing::Length).header("Content-Type", "application/json")
     }
 
     /// A JSON string that never ends, in chunks.
     pub fn endless() -> Response {
-        Response::repeated("\"", "aaaaaaaa", u64::MAX, "", Framing::Chunked)
-            .header("Content-Type", "application/json")
+        Response::repeated("\"", "aaaaaaaa", u64::MAX, "", Framing::Chunked).header("Content-Type", "application/json")
     }
 
     /// Announces `bytes` bytes, sends three, and then nothing more.
     pub fn stalled(bytes: u64) -> Response {
-        Response::new(200)
-            .body("application/json", "{\"a")
-            .header("Content-Length", &bytes.to_string())
+        Response::new(200).body("application/json", "{\"a").header("Content-Length", &bytes.to_string())
     }
 }
 

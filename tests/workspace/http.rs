@@ -38,19 +38,13 @@ impl Request {
 
     /// The first query parameter of that name.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// The first header of that name, whatever its case.
 pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.as_str())
+    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// Why no request came out of a connection.
@@ -59,11 +53,7 @@ pub(super) enum Unread {
     /// The client is gone.
     Closed,
     /// What came is not a request; `seen` is all of it, so that a log misses nothing.
-    Malformed {
-        status: u16,
-        reason: &'static str,
-        seen: Vec<u8>,
-    },
+    Malformed { status: u16, reason: &'static str, seen: Vec<u8> },
 }
 
 /// The reading side of one connection: bytes already received and not yet used.
@@ -76,12 +66,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads one request, answering `Expect: 100-continue` on the way.
-    pub(super) fn request<S: Read + Write>(
-        &mut self,
-        stream: &mut S,
-        plane: Plane,
-        connection: u64,
-    ) -> Result<Request, Unread> {
+    pub(super) fn request<S: Read + Write>(&mut self, stream: &mut S, plane: Plane, connection: u64) -> Result<Request, Unread> {
         self.buffer.drain(..self.used);
         self.used = 0;
         if self.buffer.is_empty() {
@@ -97,9 +82,7 @@ impl Reader {
             line = self.line(stream)?;
         }
         let mut words = line.split(' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
+        let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
             return Err(self.malformed(400, "the request line is not `METHOD target HTTP/1.1`"));
         };
         if method.is_empty() || !method.bytes().all(is_token) || target.is_empty() {
@@ -116,16 +99,9 @@ impl Reader {
         }
         let body = self.body(stream, &headers)?;
         let connection_header = header(&headers, "connection").unwrap_or_default();
-        let close = if http11 {
-            connection_header.eq_ignore_ascii_case("close")
-        } else {
-            !connection_header.eq_ignore_ascii_case("keep-alive")
-        };
+        let close = if http11 { connection_header.eq_ignore_ascii_case("close") } else { !connection_header.eq_ignore_ascii_case("keep-alive") };
         // A client that takes this server for its proxy sends the absolute form.
-        let origin_form = target
-            .strip_prefix("http://")
-            .and_then(|rest| rest.find('/').map(|slash| &rest[slash..]))
-            .unwrap_or(target);
+        let origin_form = target.strip_prefix("http://").and_then(|rest| rest.find('/').map(|slash| &rest[slash..])).unwrap_or(target);
         let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
         Ok(Request {
             method: method.to_owned(),
@@ -161,11 +137,7 @@ impl Reader {
         }
     }
 
-    fn body<S: Read + Write>(
-        &mut self,
-        stream: &mut S,
-        headers: &[(String, String)],
-    ) -> Result<Vec<u8>, Unread> {
+    fn body<S: Read + Write>(&mut self, stream: &mut S, headers: &[(String, String)]) -> Result<Vec<u8>, Unread> {
         let mut length: Option<usize> = None;
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("content-length") {
@@ -189,12 +161,8 @@ impl Reader {
         if !chunked && length.unwrap_or(0) == 0 {
             return Ok(Vec::new());
         }
-        if header(headers, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
-        {
-            stream
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .and_then(|()| stream.flush())
-                .map_err(|_| Unread::Closed)?;
+        if header(headers, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").and_then(|()| stream.flush()).map_err(|_| Unread::Closed)?;
         }
         if chunked {
             self.chunks(stream)
@@ -278,11 +246,7 @@ impl Reader {
 
     fn malformed(&mut self, status: u16, reason: &'static str) -> Unread {
         self.used = 0;
-        Unread::Malformed {
-            status,
-            reason,
-            seen: std::mem::take(&mut self.buffer),
-        }
+        Unread::Malformed { status, reason, seen: std::mem::take(&mut self.buffer) }
     }
 }
 
@@ -369,11 +333,7 @@ pub struct Response {
 impl Response {
     /// A reply with that status, no body and no headers but the ones every reply has.
     pub fn new(status: u16) -> Response {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: Body::Bytes(Vec::new()),
-        }
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
     }
 
     /// Adds a header. An explicit `Content-Length` or `Transfer-Encoding` replaces the true one.
@@ -400,13 +360,8 @@ impl Response {
     /// NUMBER, and the sentence also stands in a header.
     /// Source: a reply quoted in `databricks/databricks-sdk-go` issue 873 (52 bytes).
     pub fn refusal(status: u16, message: &str) -> Response {
-        let reply = Response::json(status, &json!({"error_code": status, "message": message}))
-            .header("X-Databricks-Reason-Phrase", message);
-        if status == 401 {
-            reply.header("WWW-Authenticate", "Bearer realm=\"DatabricksRealm\"")
-        } else {
-            reply
-        }
+        let reply = Response::json(status, &json!({"error_code": status, "message": message})).header("X-Databricks-Reason-Phrase", message);
+        if status == 401 { reply.header("WWW-Authenticate", "Bearer realm=\"DatabricksRealm\"") } else { reply }
     }
 
     /// The error shape of the SCIM API (RFC 7644, 3.12).
@@ -432,9 +387,7 @@ impl Response {
         head.push_str("\r\nDate: ");
         head.push_str(&http_date(now_seconds));
         head.push_str("\r\nServer: databricks\r\n");
-        let framed = ["content-length", "transfer-encoding"]
-            .iter()
-            .any(|name| header(&self.headers, name).is_some());
+        let framed = ["content-length", "transfer-encoding"].iter().any(|name| header(&self.headers, name).is_some());
         // RFC 9110, 8.6: these two have no body and must not announce one.
         if !framed && self.status != 204 && self.status != 304 {
             match &self.body {
@@ -469,12 +422,7 @@ impl Response {
 
     /// Head and body in one piece, plus where the body starts. A generated body is not part of
     /// it: see [`Response::send`].
-    pub(super) fn encode(
-        &self,
-        now_seconds: i64,
-        close: bool,
-        head_only: bool,
-    ) -> (Vec<u8>, usize) {
+    pub(super) fn encode(&self, now_seconds: i64, close: bool, head_only: bool) -> (Vec<u8>, usize) {
         let mut bytes = self.head(now_seconds, close);
         let body_at = bytes.len();
         if let (Body::Bytes(body), false) = (&self.body, head_only) {
@@ -484,13 +432,7 @@ impl Response {
     }
 
     /// Writes the reply: one write, unless the body is generated.
-    pub(super) fn send<W: Write>(
-        &self,
-        out: &mut W,
-        now_seconds: i64,
-        close: bool,
-        head_only: bool,
-    ) -> io::Result<()> {
+    pub(super) fn send<W: Write>(&self, out: &mut W, now_seconds: i64, close: bool, head_only: bool) -> io::Result<()> {
         let (bytes, _) = self.encode(now_seconds, close, head_only);
         out.write_all(&bytes)?;
         if let (Body::Repeated(body), false) = (&self.body, head_only) {

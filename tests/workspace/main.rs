@@ -77,10 +77,7 @@ fn run(options: Options) -> io::Result<()> {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-    let mut options = Options {
-        builder: Workspace::builder(),
-        env_file: None,
-    };
+    let mut options = Options { builder: Workspace::builder(), env_file: None };
     while let Some(flag) = args.next() {
         let flag = flag.to_string_lossy().into_owned();
         if flag == "--help" || flag == "-h" {
@@ -101,10 +98,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, St
 }
 
 fn number<T: std::str::FromStr>(flag: &str, value: &OsString) -> Result<T, String> {
-    value
-        .to_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| format!("{flag} needs a number, got {}", value.display()))
+    value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{flag} needs a number, got {}", value.display()))
 }
 
 fn describe(workspace: &Workspace) -> String {
@@ -125,9 +119,7 @@ fn describe(workspace: &Workspace) -> String {
 
 /// Puts the file there in one step, so that a reader who waits for it finds all of it.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // A temporary file is made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
@@ -174,9 +166,7 @@ fn stop_on_end_of_stdin(stop: Sender<()>) {
 fn stdin_can_end() -> bool {
     use std::io::IsTerminal as _;
     use std::os::unix::fs::FileTypeExt as _;
-    io::stdin().is_terminal()
-        || std::fs::metadata("/dev/stdin")
-            .is_ok_and(|stdin| stdin.file_type().is_fifo() || stdin.file_type().is_socket())
+    io::stdin().is_terminal() || std::fs::metadata("/dev/stdin").is_ok_and(|stdin| stdin.file_type().is_fifo() || stdin.file_type().is_socket())
 }
 
 #[cfg(not(unix))]

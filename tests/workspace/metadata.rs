@@ -5,12 +5,7 @@ use super::api::{Access, Answer, Call, Route};
 use super::http::Response;
 use serde_json::json;
 
-pub(super) const ROUTES: &[Route] = &[Route {
-    method: "GET",
-    path: "/.well-known/databricks-config",
-    access: Access::Anyone,
-    handle: config,
-}];
+pub(super) const ROUTES: &[Route] = &[Route { method: "GET", path: "/.well-known/databricks-config", access: Access::Anyone, handle: config }];
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every handler")]
 fn config(call: &Call<'_>) -> Answer {

@@ -16,18 +16,8 @@
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
 //! - `faults` what can go wrong on order; `record` the log
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "each user of this module (tests, example) needs a part of its API"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support: a broken assumption must end the test at once"
-)]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each user of this module (tests, example) needs a part of its API")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support: a broken assumption must end the test at once")]
 
 mod api;
 mod auth;
@@ -62,13 +52,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 /// Every API of the workspace, in the order routes are tried.
-const ROUTES: &[&[api::Route]] = &[
-    metadata::ROUTES,
-    scim::ROUTES,
-    tokens::ROUTES,
-    clusters::ROUTES,
-    database::ROUTES,
-];
+const ROUTES: &[&[api::Route]] = &[metadata::ROUTES, scim::ROUTES, tokens::ROUTES, clusters::ROUTES, database::ROUTES];
 
 const ADMIN: &str = "ann@example.com";
 
@@ -179,12 +163,7 @@ impl Builder {
         let clock = clock::Clock::new(self.clock_offset);
         let now = clock.now_ms();
         let mut tokens = tokens::Tokens::new(self.token_quota);
-        let (id, value) = tokens.mint(tokens::Wish {
-            owner: &admin.id,
-            comment: "admin",
-            created: now,
-            ..tokens::Wish::default()
-        });
+        let (id, value) = tokens.mint(tokens::Wish { owner: &admin.id, comment: "admin", created: now, ..tokens::Wish::default() });
         tokens.seed(&admin.id, self.tokens, now);
 
         let state = Arc::new(State {
@@ -281,24 +260,14 @@ impl Workspace {
 
     /// The admin's password: random in every run.
     pub fn basic_password(&self) -> &str {
-        self.admin
-            .password
-            .as_deref()
-            .expect("the admin has a password")
+        self.admin.password.as_deref().expect("the admin has a password")
     }
 
     /// Makes a token of the admin; `None` never expires.
     pub fn mint_token(&self, comment: &str, lifetime: Option<Duration>) -> Minted {
         let created = self.state.clock.now_ms();
-        let lifetime =
-            lifetime.map(|lifetime| i64::try_from(lifetime.as_millis()).expect("a sane lifetime"));
-        self.mint(tokens::Wish {
-            owner: &self.admin.id,
-            comment,
-            created,
-            expires: lifetime.map(|lifetime| created + lifetime),
-            ..tokens::Wish::default()
-        })
+        let lifetime = lifetime.map(|lifetime| i64::try_from(lifetime.as_millis()).expect("a sane lifetime"));
+        self.mint(tokens::Wish { owner: &self.admin.id, comment, created, expires: lifetime.map(|lifetime| created + lifetime), ..tokens::Wish::default() })
     }
 
     fn mint(&self, wish: tokens::Wish<'_>) -> Minted {
@@ -331,12 +300,7 @@ impl Workspace {
         };
         users.push(Arc::new(user.clone()));
         drop(users);
-        self.mint(tokens::Wish {
-            owner: &user.id,
-            comment: "first",
-            created: self.state.clock.now_ms(),
-            ..tokens::Wish::default()
-        })
+        self.mint(tokens::Wish { owner: &user.id, comment: "first", created: self.state.clock.now_ms(), ..tokens::Wish::default() })
     }
 
     /// Lets time pass here, without waiting.

@@ -12,10 +12,7 @@ pub(super) fn provider() -> &'static Arc<CryptoProvider> {
 
 pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut buffer = [0; N];
-    provider()
-        .secure_random
-        .fill(&mut buffer)
-        .expect("the operating system has random bytes");
+    provider().secure_random.fill(&mut buffer).expect("the operating system has random bytes");
     buffer
 }
 

@@ -45,10 +45,7 @@ impl Recorded {
 
     /// The first query parameter of that name.
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; `Null` if it is none.
@@ -125,9 +122,7 @@ impl Log {
     pub(super) fn answered(&self, number: u64, status: u16) {
         let mut entries = self.entries.lock().unwrap();
         let first = entries.first;
-        let index = number
-            .checked_sub(first)
-            .and_then(|at| usize::try_from(at).ok());
+        let index = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
         if let Some(recorded) = index.and_then(|at| entries.kept.get_mut(at)) {
             recorded.status = Some(status);
         }

@@ -6,19 +6,11 @@ use super::api::{Access, Answer, Call, Route};
 use super::http::Response;
 use serde_json::{Value, json};
 
-pub(super) const ROUTES: &[Route] = &[Route {
-    method: "GET",
-    path: "/api/2.0/preview/scim/v2/Me",
-    access: Access::SignedIn,
-    handle: me,
-}];
+pub(super) const ROUTES: &[Route] = &[Route { method: "GET", path: "/api/2.0/preview/scim/v2/Me", access: Access::SignedIn, handle: me }];
 
 fn me(call: &Call<'_>) -> Answer {
     let user = call.user();
-    let (given, family) = user
-        .display_name
-        .split_once(' ')
-        .unwrap_or((&user.display_name, ""));
+    let (given, family) = user.display_name.split_once(' ').unwrap_or((&user.display_name, ""));
     let mut groups = vec![json!({
         "display": "users",
         "type": "direct",
@@ -59,11 +51,7 @@ fn select(call: &Call<'_>, resource: &mut Value) -> Result<(), Response> {
     let wanted = call.request.query("attributes");
     let unwanted = call.request.query("excludedAttributes");
     if wanted.is_some() && unwanted.is_some() {
-        return Err(Response::scim_error(
-            400,
-            Some("invalidValue"),
-            "attributes and excludedAttributes exclude each other",
-        ));
+        return Err(Response::scim_error(400, Some("invalidValue"), "attributes and excludedAttributes exclude each other"));
     }
     let named = |list: &str, name: &str| {
         list.split(',').map(str::trim).any(|path| {
@@ -73,10 +61,7 @@ fn select(call: &Call<'_>, resource: &mut Value) -> Result<(), Response> {
     };
     if let Value::Object(attributes) = resource {
         attributes.retain(|name, _| {
-            name == "id"
-                || name == "schemas"
-                || (wanted.is_none_or(|list| named(list, name))
-                    && unwanted.is_none_or(|list| !named(list, name)))
+            name == "id" || name == "schemas" || (wanted.is_none_or(|list| named(list, name)) && unwanted.is_none_or(|list| !named(list, name)))
         });
     }
     Ok(())

@@ -40,9 +40,7 @@ fn connect(workspace: &Workspace) -> TcpStream {
     let address = workspace.url().strip_prefix("http://").unwrap();
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
 
@@ -55,11 +53,7 @@ fn read_reply(stream: &mut TcpStream) -> Reply {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
-    let mut reply = Reply {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        body: Vec::new(),
-    };
+    let mut reply = Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body: Vec::new() };
     let length = reply.header("Content-Length").unwrap_or("0").parse();
     reply.body.resize(length.unwrap(), 0);
     stream.read_exact(&mut reply.body).unwrap();
@@ -74,10 +68,7 @@ fn exchange(workspace: &Workspace, bytes: &str) -> Reply {
 }
 
 fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    )
+    format!("{method} {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
 fn bearer(token: &str) -> String {
@@ -94,10 +85,7 @@ fn get(workspace: &Workspace, path: &str) -> Reply {
 
 fn send(workspace: &Workspace, method: &str, path: &str, body: &Value) -> Reply {
     let headers = bearer(workspace.token());
-    exchange(
-        workspace,
-        &request(method, path, &headers, &body.to_string()),
-    )
+    exchange(workspace, &request(method, path, &headers, &body.to_string()))
 }
 
 fn post(workspace: &Workspace, path: &str, body: &Value) -> Reply {
@@ -111,12 +99,7 @@ const DELETE: &str = "/api/2.0/token/delete";
 const CREDENTIALS: &str = "/api/2.0/database/credentials";
 
 fn curl(args: &[&str]) -> Output {
-    Command::new("curl")
-        .args(["--silent", "--show-error", "--noproxy", "*", "--max-time"])
-        .arg("10")
-        .args(args)
-        .output()
-        .expect("curl is installed")
+    Command::new("curl").args(["--silent", "--show-error", "--noproxy", "*", "--max-time"]).arg("10").args(args).output().expect("curl is installed")
 }
 
 // The sign-in gate
@@ -136,16 +119,10 @@ fn the_gate_tells_missing_from_wrong_credentials() {
 
     let refused = get_as(&workspace, "dapi0", ME);
     // As the service sends it: the code is a number here.
-    assert_eq!(
-        refused.json(),
-        json!({"error_code": 403, "message": "Invalid access token."})
-    );
+    assert_eq!(refused.json(), json!({"error_code": 403, "message": "Invalid access token."}));
     assert_eq!(refused.header("X-Databricks-Org-Id"), None);
     let missing = exchange(&workspace, &request("GET", ME, "", ""));
-    assert_eq!(
-        missing.json()["message"],
-        "Credential was not sent or was of an unsupported type for this API."
-    );
+    assert_eq!(missing.json()["message"], "Credential was not sent or was of an unsupported type for this API.");
 }
 
 #[test]
@@ -153,15 +130,7 @@ fn basic_authentication_takes_the_password_and_the_pat_as_user_token() {
     let workspace = Workspace::start();
     let code = |user: &str| {
         let url = format!("{}{ME}", workspace.url());
-        let output = curl(&[
-            "--user",
-            user,
-            "--write-out",
-            "%{http_code}",
-            "--output",
-            "/dev/null",
-            &url,
-        ]);
+        let output = curl(&["--user", user, "--write-out", "%{http_code}", "--output", "/dev/null", &url]);
         String::from_utf8(output.stdout).unwrap()
     };
     let (user, password) = (workspace.basic_user(), workspace.basic_password());
@@ -201,10 +170,7 @@ fn a_token_ends_by_expiry_by_the_clock_and_by_revocation() {
 #[test]
 fn every_signed_in_reply_names_the_workspace() {
     let workspace = Workspace::builder().workspace_id(42).start();
-    assert_eq!(
-        get(&workspace, ME).header("x-databricks-org-id"),
-        Some("42")
-    );
+    assert_eq!(get(&workspace, ME).header("x-databricks-org-id"), Some("42"));
     let failed = get(&workspace, "/api/2.1/clusters/get?cluster_id=nope");
     assert_eq!(failed.header("x-databricks-org-id"), Some("42"));
 }
@@ -213,18 +179,12 @@ fn every_signed_in_reply_names_the_workspace() {
 fn a_request_for_another_workspace_is_refused() {
     let workspace = Workspace::builder().workspace_id(42).start();
     let reply = |id: &str| {
-        let headers = format!(
-            "{}X-Databricks-Workspace-Id: {id}\r\n",
-            bearer(workspace.token())
-        );
+        let headers = format!("{}X-Databricks-Workspace-Id: {id}\r\n", bearer(workspace.token()));
         exchange(&workspace, &request("GET", ME, &headers, ""))
     };
     assert_eq!(reply("42").status, 200);
     assert_eq!(reply("43").failure(), (403, json!("PERMISSION_DENIED")));
-    assert_eq!(
-        reply("none").failure(),
-        (400, json!("INVALID_PARAMETER_VALUE"))
-    );
+    assert_eq!(reply("none").failure(), (400, json!("INVALID_PARAMETER_VALUE")));
 }
 
 #[test]
@@ -232,10 +192,7 @@ fn an_unknown_path_names_itself() {
     let workspace = Workspace::start();
     let reply = get(&workspace, "/api/2.0/nope?x=1");
     assert_eq!(reply.status, 404);
-    assert_eq!(
-        reply.json(),
-        json!({"error_code": "ENDPOINT_NOT_FOUND", "message": "No API found for 'GET /api/2.0/nope'"})
-    );
+    assert_eq!(reply.json(), json!({"error_code": "ENDPOINT_NOT_FOUND", "message": "No API found for 'GET /api/2.0/nope'"}));
     assert_eq!(post(&workspace, LIST, &json!({})).status, 404);
 }
 
@@ -244,11 +201,7 @@ fn an_unknown_path_names_itself() {
 #[test]
 fn a_created_token_signs_in_is_listed_without_its_value_and_dies_when_deleted() {
     let workspace = Workspace::start();
-    let made = post(
-        &workspace,
-        CREATE,
-        &json!({"comment": "for \"CI\"", "lifetime_seconds": 60, "scopes": ["sql"]}),
-    );
+    let made = post(&workspace, CREATE, &json!({"comment": "for \"CI\"", "lifetime_seconds": 60, "scopes": ["sql"]}));
     assert_eq!(made.status, 200);
     let made = made.json();
     let (value, info) = (made["token_value"].as_str().unwrap(), &made["token_info"]);
@@ -258,10 +211,7 @@ fn a_created_token_signs_in_is_listed_without_its_value_and_dies_when_deleted() 
     assert_eq!(info["comment"], "for \"CI\"");
     assert_eq!(info["scopes"], json!(["sql"]));
     let (created, expires) = (&info["creation_time"], &info["expiry_time"]);
-    assert_eq!(
-        expires.as_i64().unwrap() - created.as_i64().unwrap(),
-        60_000
-    );
+    assert_eq!(expires.as_i64().unwrap() - created.as_i64().unwrap(), 60_000);
 
     let list = get_as(&workspace, value, LIST);
     assert!(!String::from_utf8_lossy(&list.body).contains(value));
@@ -299,14 +249,8 @@ fn a_token_body_of_the_wrong_shape_is_refused_and_mints_nothing() {
         (r#"{"lifetime_seconds": 1.5}"#, "MALFORMED_REQUEST"),
         (r#"{"lifetime_seconds": 0}"#, "INVALID_PARAMETER_VALUE"),
         (r#"{"lifetime_seconds": -1}"#, "INVALID_PARAMETER_VALUE"),
-        (
-            r#"{"lifetime_seconds": 9223372036854775807}"#,
-            "INVALID_PARAMETER_VALUE",
-        ),
-        (
-            r#"{"lifetime_seconds": 9223372036854775808}"#,
-            "MALFORMED_REQUEST",
-        ),
+        (r#"{"lifetime_seconds": 9223372036854775807}"#, "INVALID_PARAMETER_VALUE"),
+        (r#"{"lifetime_seconds": 9223372036854775808}"#, "MALFORMED_REQUEST"),
         (r#"{"scopes": "sql"}"#, "MALFORMED_REQUEST"),
         (r#"{"scopes": [1]}"#, "MALFORMED_REQUEST"),
         (r#"{"scopes": [""]}"#, "INVALID_PARAMETER_VALUE"),
@@ -326,11 +270,7 @@ fn a_token_body_of_the_wrong_shape_is_refused_and_mints_nothing() {
         json!({"token": {"comment": "x"}, "update_mask": "expiry_time"}),
         json!({"token": "x", "update_mask": "comment"}),
     ] {
-        assert_eq!(
-            send(&workspace, "PATCH", &path, &body).status,
-            400,
-            "{body}"
-        );
+        assert_eq!(send(&workspace, "PATCH", &path, &body).status, 400, "{body}");
     }
     let infos = get(&workspace, LIST).json()["token_infos"].clone();
     assert_eq!(infos.as_array().unwrap().len(), 3);
@@ -357,15 +297,9 @@ fn users_see_and_delete_only_their_own_tokens() {
     let infos = get_as(&workspace, &bob.value, LIST).json();
     assert_eq!(infos["token_infos"].as_array().unwrap().len(), 1);
     let body = json!({"token_id": workspace.token_id()}).to_string();
-    let reply = exchange(
-        &workspace,
-        &request("POST", DELETE, &bearer(&bob.value), &body),
-    );
+    let reply = exchange(&workspace, &request("POST", DELETE, &bearer(&bob.value), &body));
     assert_eq!(reply.status, 404);
-    assert_eq!(
-        get_as(&workspace, &bob.value, ME).json()["userName"],
-        "bob@example.com"
-    );
+    assert_eq!(get_as(&workspace, &bob.value, ME).json()["userName"], "bob@example.com");
 }
 
 #[test]
@@ -404,10 +338,7 @@ fn scim_speaks_scim() {
     let fewer = names("excludedAttributes=groups,emails.value");
     assert!(!fewer.contains(&"groups".to_owned()) && !fewer.contains(&"emails".to_owned()));
 
-    for (path, status) in [
-        (format!("{ME}?attributes=id&excludedAttributes=id"), 400),
-        ("/api/2.0/preview/scim/v2/Nope".to_owned(), 404),
-    ] {
+    for (path, status) in [(format!("{ME}?attributes=id&excludedAttributes=id"), 400), ("/api/2.0/preview/scim/v2/Nope".to_owned(), 404)] {
         let error = get(&workspace, &path);
         assert_eq!(error.status, status);
         assert_eq!(error.json()["status"], status.to_string());
@@ -459,48 +390,29 @@ fn clusters_page_forward_and_back_without_gaps() {
 #[test]
 fn clusters_are_filtered_and_page_tokens_belong_to_their_filter() {
     let workspace = Workspace::builder().clusters(200).start();
-    let get = |query: &str| {
-        get(
-            &workspace,
-            &format!("/api/2.1/clusters/list?page_size=100&{query}"),
-        )
-    };
+    let get = |query: &str| get(&workspace, &format!("/api/2.1/clusters/list?page_size=100&{query}"));
     let all = |query: &str, field: &str, allowed: &[&str]| {
         let reply = get(query).json();
         let clusters = reply["clusters"].as_array().unwrap();
         assert!(!clusters.is_empty(), "{query}");
         for cluster in clusters {
-            assert!(
-                allowed.contains(&cluster[field].as_str().unwrap()),
-                "{query}"
-            );
+            assert!(allowed.contains(&cluster[field].as_str().unwrap()), "{query}");
         }
         clusters.len()
     };
     all("filter_by.cluster_states=RUNNING", "state", &["RUNNING"]);
-    let comma = all(
-        "filter_by.cluster_sources=UI,JOB",
-        "cluster_source",
-        &["UI", "JOB"],
-    );
+    let comma = all("filter_by.cluster_sources=UI,JOB", "cluster_source", &["UI", "JOB"]);
     let repeated = "filter_by.cluster_sources=UI&filter_by.cluster_sources=JOB";
     assert_eq!(all(repeated, "cluster_source", &["UI", "JOB"]), comma);
     let policy = "ABC123DEF4567890";
-    all(
-        &format!("filter_by.policy_id={policy}"),
-        "policy_id",
-        &[policy],
-    );
+    all(&format!("filter_by.policy_id={policy}"), "policy_id", &[policy]);
     let count = |query: &str| get(query).json()["clusters"].as_array().map_or(0, Vec::len);
     assert!(count("filter_by.is_pinned=true") > 0);
     assert_eq!(get("filter_by.policy_id=none").json().get("clusters"), None);
 
     let next = get("filter_by.is_pinned=false").json()["next_page_token"].clone();
     let next = next.as_str().unwrap();
-    assert_eq!(
-        get(&format!("filter_by.is_pinned=false&page_token={next}")).status,
-        200
-    );
+    assert_eq!(get(&format!("filter_by.is_pinned=false&page_token={next}")).status, 200);
     assert_eq!(get(&format!("page_token={next}")).status, 400);
 }
 
@@ -517,20 +429,13 @@ fn bad_cluster_queries_are_refused() {
         "filter_by.is_pinned=perhaps",
     ] {
         let reply = get(&workspace, &format!("/api/2.1/clusters/list?{query}"));
-        assert_eq!(
-            reply.failure(),
-            (400, json!("INVALID_PARAMETER_VALUE")),
-            "{query}"
-        );
+        assert_eq!(reply.failure(), (400, json!("INVALID_PARAMETER_VALUE")), "{query}");
     }
     let unknown = get(&workspace, "/api/2.1/clusters/get?cluster_id=nope");
     assert_eq!(unknown.failure(), (400, json!("INVALID_PARAMETER_VALUE")));
     assert_eq!(unknown.json()["message"], "Cluster nope does not exist");
     assert_eq!(get(&workspace, "/api/2.1/clusters/get").status, 400);
-    let known = get(
-        &workspace,
-        "/api/2.1/clusters/get?cluster_id=1234-567890-a12bcde3",
-    );
+    let known = get(&workspace, "/api/2.1/clusters/get?cluster_id=1234-567890-a12bcde3");
     assert_eq!(known.json()["cluster_name"], "my-cluster");
     let versions = get(&workspace, "/api/2.1/clusters/spark-versions").json();
     assert!(versions["versions"][0]["key"].is_string());
@@ -575,25 +480,15 @@ fn bad_credential_requests_are_refused() {
         (json!({"instance_names": []}), 400),
         (json!({"instance_names": "my-instance"}), 400),
         (json!({"instance_names": [1]}), 400),
-        (
-            json!({"instance_names": ["my-instance"], "request_id": 1}),
-            400,
-        ),
+        (json!({"instance_names": ["my-instance"], "request_id": 1}), 400),
         (json!({"claims": {}}), 400),
         (json!({"claims": ["x"]}), 400),
         (json!({"claims": [{"permission_set": "WRITE"}]}), 400),
         (json!({"claims": [{"resources": [{}]}]}), 400),
         (json!({"instance_names": ["nope"]}), 404),
-        (
-            json!({"claims": [{"permission_set": "READ_ONLY", "resources": [{"table_name": "t"}]}]}),
-            200,
-        ),
+        (json!({"claims": [{"permission_set": "READ_ONLY", "resources": [{"table_name": "t"}]}]}), 200),
     ] {
-        assert_eq!(
-            post(&workspace, CREDENTIALS, &body).status,
-            status,
-            "{body}"
-        );
+        assert_eq!(post(&workspace, CREDENTIALS, &body).status, status, "{body}");
     }
 }
 
@@ -602,11 +497,7 @@ fn database_instances_are_listed_in_pages_and_found_by_name() {
     let workspace = Workspace::start();
     let first = get(&workspace, "/api/2.0/database/instances?page_size=2").json();
     let next = first["next_page_token"].as_str().unwrap();
-    let last = get(
-        &workspace,
-        &format!("/api/2.0/database/instances?page_token={next}"),
-    )
-    .json();
+    let last = get(&workspace, &format!("/api/2.0/database/instances?page_token={next}")).json();
     assert_eq!(last.get("next_page_token"), None);
     assert_eq!(last["database_instances"][0]["state"], "STOPPED");
     let found = get(&workspace, "/api/2.0/database/instances/db%2Dinstance-name").json();
@@ -620,25 +511,12 @@ fn host_metadata_needs_no_credential_and_names_the_plane_it_was_asked_on() {
     let workspace = Workspace::start();
     let path = "/.well-known/databricks-config";
     let plain = exchange(&workspace, &request("GET", path, "", ""));
-    assert_eq!(
-        plain.json()["oidc_endpoint"],
-        format!("{}/oidc", workspace.url())
-    );
-    assert_eq!(
-        plain.json()["workspace_id"],
-        workspace.workspace_id().to_string()
-    );
+    assert_eq!(plain.json()["oidc_endpoint"], format!("{}/oidc", workspace.url()));
+    assert_eq!(plain.json()["workspace_id"], workspace.workspace_id().to_string());
     let ca_file = workspace.ca_file().to_str().unwrap();
-    let tls = curl(&[
-        "--cacert",
-        ca_file,
-        &format!("{}{path}", workspace.https_url()),
-    ]);
+    let tls = curl(&["--cacert", ca_file, &format!("{}{path}", workspace.https_url())]);
     let tls: Value = serde_json::from_slice(&tls.stdout).unwrap();
-    assert_eq!(
-        tls["oidc_endpoint"],
-        format!("{}/oidc", workspace.https_url())
-    );
+    assert_eq!(tls["oidc_endpoint"], format!("{}/oidc", workspace.https_url()));
 }
 
 // HTTP
@@ -658,11 +536,7 @@ fn a_connection_serves_many_requests_also_pipelined() {
     stream.write_all(closing.as_bytes()).unwrap();
     assert_eq!(read_reply(&mut stream).header("Connection"), Some("close"));
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-    let numbers: Vec<_> = workspace
-        .requests()
-        .iter()
-        .map(|seen| seen.connection)
-        .collect();
+    let numbers: Vec<_> = workspace.requests().iter().map(|seen| seen.connection).collect();
     assert_eq!(numbers, [0, 0, 0, 0]);
 }
 
@@ -699,17 +573,9 @@ fn a_client_that_expects_100_gets_it() {
 #[test]
 fn head_and_http_1_0_and_the_absolute_form_are_understood() {
     let workspace = Workspace::start();
-    let output = curl(&[
-        "--head",
-        "--header",
-        &format!("Authorization: Bearer {}", workspace.token()),
-        &format!("{}{ME}", workspace.url()),
-    ]);
+    let output = curl(&["--head", "--header", &format!("Authorization: Bearer {}", workspace.token()), &format!("{}{ME}", workspace.url())]);
     let head = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 
     let mut stream = connect(&workspace);
     let old = format!("GET {ME} HTTP/1.0\r\n{}\r\n", bearer(workspace.token()));
@@ -717,12 +583,7 @@ fn head_and_http_1_0_and_the_absolute_form_are_understood() {
     assert_eq!(read_reply(&mut stream).status, 200);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 
-    let absolute = request(
-        "GET",
-        &format!("http://elsewhere{ME}"),
-        &bearer(workspace.token()),
-        "",
-    );
+    let absolute = request("GET", &format!("http://elsewhere{ME}"), &bearer(workspace.token()), "");
     assert_eq!(exchange(&workspace, &absolute).status, 200);
     assert_eq!(workspace.requests()[2].path, ME);
 }
@@ -736,26 +597,11 @@ fn what_is_no_request_is_refused_and_recorded() {
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-            400,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n",
-            413,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            400,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
-            501,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-            400,
-        ),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 413),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
     ] {
         workspace.clear_requests();
         assert_eq!(exchange(&workspace, text).status, status, "{text:?}");
@@ -763,10 +609,7 @@ fn what_is_no_request_is_refused_and_recorded() {
         assert_eq!((seen.method.as_str(), seen.status), ("", Some(status)));
         assert!(text.starts_with(&seen.body));
     }
-    let endless = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-        "a".repeat(70_000)
-    );
+    let endless = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(70_000));
     assert_eq!(exchange(&workspace, &endless).status, 431);
     // TLS spoken to the plain port: recorded as what came, so that no byte goes unnoticed.
     workspace.clear_requests();
@@ -781,21 +624,12 @@ fn what_is_no_request_is_refused_and_recorded() {
 fn requests_are_recorded_as_they_came() {
     let workspace = Workspace::start();
     let headers = format!("{}x-MiXeD: Value\r\n", bearer(workspace.token()));
-    exchange(
-        &workspace,
-        &request("GET", "/a%20b?k=1&k=%C3%A9+x&empty", &headers, "body"),
-    );
+    exchange(&workspace, &request("GET", "/a%20b?k=1&k=%C3%A9+x&empty", &headers, "body"));
     let seen = workspace.requests().remove(0);
-    assert_eq!(
-        (seen.method.as_str(), seen.path.as_str()),
-        ("GET", "/a%20b")
-    );
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/a%20b"));
     assert_eq!(seen.target, "/a%20b?k=1&k=%C3%A9+x&empty");
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    assert_eq!(
-        seen.query,
-        [pair("k", "1"), pair("k", "é x"), pair("empty", "")]
-    );
+    assert_eq!(seen.query, [pair("k", "1"), pair("k", "é x"), pair("empty", "")]);
     assert_eq!(seen.query("k"), Some("1"));
     assert_eq!(seen.header("X-Mixed"), Some("Value"));
     assert_eq!((seen.body.as_str(), seen.plane), ("body", Plane::Http));
@@ -841,10 +675,7 @@ fn a_long_run_keeps_the_newest_ten_thousand() {
     log.answered(newest, 404);
     let kept = log.all();
     assert_eq!(kept.len(), 10_000);
-    assert_eq!(
-        (kept[9_999].path.as_str(), kept[9_999].status),
-        ("/newest", Some(404))
-    );
+    assert_eq!((kept[9_999].path.as_str(), kept[9_999].status), ("/newest", Some(404)));
     assert_eq!(kept[0].status, None);
 }
 
@@ -853,25 +684,13 @@ fn a_long_run_keeps_the_newest_ten_thousand() {
 #[test]
 fn faults_meet_the_requests_they_were_ordered_for() {
     let workspace = Workspace::start();
-    workspace.order(
-        Fault::on("GET", LIST)
-            .after(1)
-            .times(2)
-            .retry_after(503, "7"),
-    );
+    workspace.order(Fault::on("GET", LIST).after(1).times(2).retry_after(503, "7"));
     let statuses: Vec<_> = (0..4).map(|_| get(&workspace, LIST).status).collect();
     assert_eq!(statuses, [200, 503, 503, 200]);
-    workspace.order(
-        Fault::on("*", "/api/2.0/token")
-            .forever()
-            .retry_after(429, &http_date(0)),
-    );
+    workspace.order(Fault::on("*", "/api/2.0/token").forever().retry_after(429, &http_date(0)));
     let limited = get(&workspace, LIST);
     assert_eq!(limited.failure(), (429, json!("REQUEST_LIMIT_EXCEEDED")));
-    assert_eq!(
-        limited.header("Retry-After"),
-        Some("Thu, 01 Jan 1970 00:00:00 GMT")
-    );
+    assert_eq!(limited.header("Retry-After"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
     assert_eq!(post(&workspace, CREATE, &json!({})).status, 429);
     assert_eq!(get(&workspace, ME).status, 200);
     workspace.clear_faults();
@@ -882,10 +701,7 @@ fn faults_meet_the_requests_they_were_ordered_for() {
 fn a_lost_reply_leaves_a_minted_token_and_an_early_reset_does_not() {
     let workspace = Workspace::builder().tokens(1).start();
     let create = request("POST", CREATE, &bearer(workspace.token()), "{}");
-    for (fault, tokens) in [
-        (Fault::on("POST", CREATE).reset_before(), 1),
-        (Fault::on("POST", CREATE).reset_after(), 2),
-    ] {
+    for (fault, tokens) in [(Fault::on("POST", CREATE).reset_before(), 1), (Fault::on("POST", CREATE).reset_after(), 2)] {
         workspace.order(fault);
         let mut stream = connect(&workspace);
         stream.write_all(create.as_bytes()).unwrap();
@@ -895,11 +711,7 @@ fn a_lost_reply_leaves_a_minted_token_and_an_early_reset_does_not() {
         assert_eq!(infos.as_array().unwrap().len(), tokens);
     }
     let seen = workspace.requests();
-    assert!(
-        seen.iter()
-            .filter(|seen| seen.path == CREATE)
-            .all(|seen| seen.status.is_none())
-    );
+    assert!(seen.iter().filter(|seen| seen.path == CREATE).all(|seen| seen.status.is_none()));
 }
 
 #[test]
@@ -923,19 +735,14 @@ fn half_a_body_and_a_stalled_body_are_shorter_than_they_say() {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
     let (head, body) = all.split_once("\r\n\r\n").unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "));
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
     let length: usize = length.unwrap().parse().unwrap();
     assert_eq!(body.len(), length / 2);
 
     workspace.order(Fault::on("GET", ME).reply(Response::stalled(1000)));
     let output = curl(&["--max-time", "0.05", &format!("{}{ME}", workspace.url())]);
     // 28: the time is up.
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(28), b"{\"a".as_slice())
-    );
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(28), b"{\"a".as_slice()));
 }
 
 #[test]
@@ -948,10 +755,7 @@ fn slow_replies_are_slow_and_complete() {
 
     workspace.order(Fault::on("GET", "/nope").drip(Duration::from_micros(100)));
     let start = Instant::now();
-    assert_eq!(
-        get(&workspace, "/nope").json()["error_code"],
-        "ENDPOINT_NOT_FOUND"
-    );
+    assert_eq!(get(&workspace, "/nope").json()["error_code"], "ENDPOINT_NOT_FOUND");
     assert!(start.elapsed() >= Duration::from_millis(20));
 }
 
@@ -962,10 +766,7 @@ fn redirects_lead_where_they_are_told() {
         let location = format!("{}{ME}", second.url());
         workspace.order(Fault::on("POST", CREATE).redirect(status, &location));
         let reply = post(&workspace, CREATE, &json!({}));
-        assert_eq!(
-            (reply.status, reply.header("Location")),
-            (status, Some(&*location))
-        );
+        assert_eq!((reply.status, reply.header("Location")), (status, Some(&*location)));
     }
     assert!(second.requests().is_empty());
     // A client that follows shows up at the second origin, with whatever it brings along.
@@ -980,30 +781,15 @@ fn huge_bodies_are_sent_without_being_held() {
     let size = |response: Response| {
         workspace.order(Fault::on("GET", "/").reply(response));
         let arguments = ["--output", "/dev/null", "--write-out", "%{size_download}"];
-        let output = curl(
-            &[
-                &arguments[..],
-                &["--max-filesize", "50000000", workspace.url()],
-            ]
-            .concat(),
-        );
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-        )
+        let output = curl(&[&arguments[..], &["--max-filesize", "50000000", workspace.url()]].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
-    assert_eq!(
-        size(Response::huge(10_000_000)),
-        (Some(0), "10000000".to_owned())
-    );
+    assert_eq!(size(Response::huge(10_000_000)), (Some(0), "10000000".to_owned()));
     let chunked = Response::repeated("[", "1,", 100_000, "1]", Framing::Chunked);
     assert_eq!(size(chunked), (Some(0), "200003".to_owned()));
     let until_close = Response::repeated("[", "1,", 100, "1]", Framing::UntilClose);
     assert_eq!(size(until_close), (Some(0), "203".to_owned()));
-    assert_eq!(
-        size(Response::deep_json(100_000)),
-        (Some(0), "100000".to_owned())
-    );
+    assert_eq!(size(Response::deep_json(100_000)), (Some(0), "100000".to_owned()));
     // 63: curl refuses what is announced as too large, here ten gigabytes.
     assert_eq!(size(Response::huge(10_000_000_000)).0, Some(63));
 
@@ -1015,15 +801,10 @@ fn huge_bodies_are_sent_without_being_held() {
 #[test]
 fn endless_bodies_and_headers_end_with_the_client() {
     let workspace = Workspace::start();
-    for fault in [
-        Fault::on("GET", "/").reply(Response::endless()),
-        Fault::on("GET", "/").endless_headers(),
-    ] {
+    for fault in [Fault::on("GET", "/").reply(Response::endless()), Fault::on("GET", "/").endless_headers()] {
         workspace.order(fault);
         let mut stream = connect(&workspace);
-        stream
-            .write_all(request("GET", "/", "", "").as_bytes())
-            .unwrap();
+        stream.write_all(request("GET", "/", "", "").as_bytes()).unwrap();
         let mut block = vec![0; 1_000_000];
         stream.read_exact(&mut block).unwrap();
     }
@@ -1039,21 +820,11 @@ fn strange_replies_arrive_as_ordered() {
     let login = answer(Response::html_login());
     assert_eq!((login.status, login.body[0]), (200, b'<'));
     let page = answer(Response::html_error(500, "out of order"));
-    assert!(
-        String::from_utf8(page.body)
-            .unwrap()
-            .contains("<pre>    out of order</pre>")
-    );
+    assert!(String::from_utf8(page.body).unwrap().contains("<pre>    out of order</pre>"));
     assert!(String::from_utf8(answer(Response::invalid_utf8(400)).body).is_err());
     let nothing = answer(Response::new(204));
-    assert_eq!(
-        (nothing.status, nothing.header("Content-Length")),
-        (204, None)
-    );
-    assert_eq!(
-        answer(Response::new(200)).header("Content-Length"),
-        Some("0")
-    );
+    assert_eq!((nothing.status, nothing.header("Content-Length")), (204, None));
+    assert_eq!(answer(Response::new(200)).header("Content-Length"), Some("0"));
     let text = answer(Response::new(200).body("text/plain", "{}"));
     assert_eq!(text.header("Content-Type"), Some("text/plain"));
     let scim = answer(Response::scim_error(409, Some("uniqueness"), "taken"));
@@ -1068,9 +839,7 @@ fn the_end_of_a_workspace_ends_its_connections_and_frees_its_ports() {
     let mut held: Vec<_> = ["/silence", "/delay", "/idle"]
         .map(|path| {
             let mut stream = connect(&workspace);
-            stream
-                .write_all(request("GET", path, "", "").as_bytes())
-                .unwrap();
+            stream.write_all(request("GET", path, "", "").as_bytes()).unwrap();
             stream
         })
         .into();

@@ -27,12 +27,7 @@ pub(super) struct Server {
 struct Live(Mutex<HashMap<u64, Arc<TcpStream>>>);
 
 impl Server {
-    pub(super) fn start(
-        state: Arc<State>,
-        http: TcpListener,
-        https: TcpListener,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> Server {
+    pub(super) fn start(state: Arc<State>, http: TcpListener, https: TcpListener, tls: Option<Arc<ServerConfig>>) -> Server {
         let live = Arc::new(Live::default());
         let listeners = [(http, Plane::Http, None), (https, Plane::Https, tls)]
             .into_iter()
@@ -46,11 +41,7 @@ impl Server {
                 (address, thread)
             })
             .collect();
-        Server {
-            state,
-            live,
-            listeners,
-        }
+        Server { state, live, listeners }
     }
 }
 
@@ -69,13 +60,7 @@ impl Drop for Server {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    plane: Plane,
-    tls: Option<&Arc<ServerConfig>>,
-    state: &Arc<State>,
-    live: &Arc<Live>,
-) {
+fn accept(listener: &TcpListener, plane: Plane, tls: Option<&Arc<ServerConfig>>, state: &Arc<State>, live: &Arc<Live>) {
     loop {
         let accepted = listener.accept();
         if state.stop.is_stopped() {
@@ -92,20 +77,14 @@ fn accept(
         let socket = Arc::new(socket);
         live.0.lock().unwrap().insert(number, Arc::clone(&socket));
         let (tls, state, live) = (tls.cloned(), Arc::clone(state), Arc::clone(live));
-        let spawned = thread::Builder::new()
-            .name(format!("workspace connection {number}"))
-            .spawn(move || {
-                let stream = Stream::new(socket, tls);
-                let connection = Connection {
-                    state: &state,
-                    plane,
-                    number,
-                };
-                let end = connection.serve(stream);
-                // The list holds the socket too: it is closed for good only after both let go.
-                live.0.lock().unwrap().remove(&number);
-                drop(end);
-            });
+        let spawned = thread::Builder::new().name(format!("workspace connection {number}")).spawn(move || {
+            let stream = Stream::new(socket, tls);
+            let connection = Connection { state: &state, plane, number };
+            let end = connection.serve(stream);
+            // The list holds the socket too: it is closed for good only after both let go.
+            live.0.lock().unwrap().remove(&number);
+            drop(end);
+        });
         drop(spawned.expect("a thread can be started"));
     }
 }
@@ -235,15 +214,10 @@ impl Connection<'_> {
             let after = match reader.request(&mut stream, self.plane, self.number) {
                 Ok(request) => {
                     let number = self.state.log.push(&request);
-                    self.answer(&mut stream, &request, number)
-                        .unwrap_or(After::Drop)
+                    self.answer(&mut stream, &request, number).unwrap_or(After::Drop)
                 }
                 Err(Unread::Closed) => After::Drop,
-                Err(Unread::Malformed {
-                    status,
-                    reason,
-                    seen,
-                }) => {
+                Err(Unread::Malformed { status, reason, seen }) => {
                     let log = &self.state.log;
                     log.push_malformed(&seen, status, self.plane, self.number);
                     let reply = Response::error(status, "BAD_REQUEST", reason);
@@ -324,18 +298,13 @@ impl Connection<'_> {
             }
             _ => reply.send(stream, now, close, head_only)?,
         }
-        Ok(if close {
-            After::Close
-        } else {
-            After::KeepAlive
-        })
+        Ok(if close { After::Close } else { After::KeepAlive })
     }
 }
 
 fn endless_headers(stream: &mut Stream) -> io::Result<After> {
     stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
-    let block =
-        "X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(256);
+    let block = "X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(256);
     loop {
         stream.write_all(block.as_bytes())?;
         stream.flush()?;

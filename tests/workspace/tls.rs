@@ -5,10 +5,7 @@
 
 use super::clock::current_year;
 use super::random::provider;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::version::{TLS12, TLS13};
@@ -70,24 +67,17 @@ pub(super) fn make(variant: TlsVariant) -> Material {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
     });
-    Material {
-        ca_pem: root.pem(),
-        config,
-    }
+    Material { ca_pem: root.pem(), config }
 }
 
 fn leaf(variant: TlsVariant, root: &Authority) -> (Vec<CertificateDer<'static>>, KeyPair) {
     let key = new_key();
     let names = match variant {
         TlsVariant::WrongName => vec!["other.example.com".to_owned()],
-        _ => ["localhost", "127.0.0.1", "::1"]
-            .map(str::to_owned)
-            .to_vec(),
+        _ => ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
     };
     let mut params = CertificateParams::new(names).expect("the names are well-formed");
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Embedded Workspace");
+    params.distinguished_name.push(DnType::CommonName, "Embedded Workspace");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

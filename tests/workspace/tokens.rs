@@ -9,30 +9,10 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: "POST",
-        path: "/api/2.0/token/create",
-        access: Access::SignedIn,
-        handle: create,
-    },
-    Route {
-        method: "GET",
-        path: "/api/2.0/token/list",
-        access: Access::SignedIn,
-        handle: list,
-    },
-    Route {
-        method: "POST",
-        path: "/api/2.0/token/delete",
-        access: Access::SignedIn,
-        handle: delete,
-    },
-    Route {
-        method: "PATCH",
-        path: "/api/2.0/token/{id}",
-        access: Access::SignedIn,
-        handle: update,
-    },
+    Route { method: "POST", path: "/api/2.0/token/create", access: Access::SignedIn, handle: create },
+    Route { method: "GET", path: "/api/2.0/token/list", access: Access::SignedIn, handle: list },
+    Route { method: "POST", path: "/api/2.0/token/delete", access: Access::SignedIn, handle: delete },
+    Route { method: "PATCH", path: "/api/2.0/token/{id}", access: Access::SignedIn, handle: update },
 ];
 
 /// The service's limit per user.
@@ -97,12 +77,7 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(quota: usize) -> Tokens {
-        Tokens {
-            slots: Vec::new(),
-            by_value: HashMap::new(),
-            by_id: HashMap::new(),
-            quota,
-        }
+        Tokens { slots: Vec::new(), by_value: HashMap::new(), by_id: HashMap::new(), quota }
     }
 
     /// The owner of a token that is known and not expired; notes that it was used.
@@ -137,10 +112,7 @@ impl Tokens {
     }
 
     fn of<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a Token> {
-        self.slots
-            .iter()
-            .flatten()
-            .filter(move |token| token.owner == owner)
+        self.slots.iter().flatten().filter(move |token| token.owner == owner)
     }
 
     fn get_mut(&mut self, id: &str) -> Option<&mut Token> {
@@ -170,29 +142,14 @@ impl Tokens {
 
     /// Fills up to `count` tokens of that owner: the comments people write, some with an end.
     pub(super) fn seed(&mut self, owner: &str, count: usize, now: i64) {
-        const COMMENTS: [&str; 8] = [
-            "laptop",
-            "ci deploy",
-            "terraform",
-            "airflow",
-            "dbt",
-            "power bi",
-            "notebook sync",
-            "on-call",
-        ];
+        const COMMENTS: [&str; 8] = ["laptop", "ci deploy", "terraform", "airflow", "dbt", "power bi", "notebook sync", "on-call"];
         const DAY: i64 = 86_400_000;
         let have = self.of(owner).count();
         for number in have..count {
             let age = DAY * i64::try_from(number % 60 + 1).expect("below 61");
             let expires = (number % 3 != 0).then(|| now - age + 90 * DAY);
             let comment = format!("{} {number}", COMMENTS[number % COMMENTS.len()]);
-            self.mint(Wish {
-                owner,
-                comment: &comment,
-                created: now - age,
-                expires,
-                scopes: Vec::new(),
-            });
+            self.mint(Wish { owner, comment: &comment, created: now - age, expires, scopes: Vec::new() });
         }
     }
 }
@@ -207,9 +164,7 @@ fn create(call: &Call<'_>) -> Answer {
     let expires = lifetime
         .map(|seconds| {
             if seconds <= 0 {
-                return Err(invalid(&format!(
-                    "lifetime_seconds must be positive, got {seconds}"
-                )));
+                return Err(invalid(&format!("lifetime_seconds must be positive, got {seconds}")));
             }
             seconds
                 .checked_mul(1000)
@@ -220,27 +175,11 @@ fn create(call: &Call<'_>) -> Answer {
     let user = call.user();
     let mut tokens = call.state.tokens.lock().unwrap();
     if tokens.of(&user.id).count() >= tokens.quota {
-        return Err(Response::error(
-            400,
-            "QUOTA_EXCEEDED",
-            &format!(
-                "The number of tokens for user {} has exceeded the quota of {}",
-                user.id, tokens.quota
-            ),
-        ));
+        return Err(Response::error(400, "QUOTA_EXCEEDED", &format!("The number of tokens for user {} has exceeded the quota of {}", user.id, tokens.quota)));
     }
-    let (id, value) = tokens.mint(Wish {
-        owner: &user.id,
-        comment,
-        created: now,
-        expires,
-        scopes: scopes.unwrap_or_default(),
-    });
+    let (id, value) = tokens.mint(Wish { owner: &user.id, comment, created: now, expires, scopes: scopes.unwrap_or_default() });
     let info = tokens.get_mut(&id).map(|token| token.info());
-    Ok(Response::json(
-        200,
-        &json!({"token_value": value, "token_info": info}),
-    ))
+    Ok(Response::json(200, &json!({"token_value": value, "token_info": info})))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every handler")]
@@ -248,11 +187,7 @@ fn list(call: &Call<'_>) -> Answer {
     let tokens = call.state.tokens.lock().unwrap();
     let mut text = String::with_capacity(64 * 1024);
     for token in tokens.of(&call.user().id) {
-        text.push_str(if text.is_empty() {
-            "{\"token_infos\":["
-        } else {
-            ","
-        });
+        text.push_str(if text.is_empty() { "{\"token_infos\":[" } else { "," });
         text.push_str(&token.entry);
         if let Some(at) = token.last_accessed {
             text.push_str(",\"last_accessed_time\":");
@@ -267,9 +202,7 @@ fn list(call: &Call<'_>) -> Answer {
 
 fn delete(call: &Call<'_>) -> Answer {
     let body = call.json()?;
-    let id = field::string(&body, "token_id")?
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| invalid("Missing required field: token_id"))?;
+    let id = field::string(&body, "token_id")?.filter(|id| !id.is_empty()).ok_or_else(|| invalid("Missing required field: token_id"))?;
     let mut tokens = call.state.tokens.lock().unwrap();
     if !tokens.of(&call.user().id).any(|token| token.id == id) {
         return Err(no_such_token(id));
@@ -333,9 +266,5 @@ fn scopes(body: &serde_json::Map<String, Value>) -> Result<Option<Vec<String>>, 
 }
 
 fn no_such_token(id: &str) -> Response {
-    Response::error(
-        404,
-        "RESOURCE_DOES_NOT_EXIST",
-        &format!("Token with id {id} does not exist"),
-    )
+    Response::error(404, "RESOURCE_DOES_NOT_EXIST", &format!("Token with id {id} does not exist"))
 }

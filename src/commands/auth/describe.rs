@@ -87,7 +87,7 @@ struct ShadowedEntry {
     differs: bool,
 }
 
-fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let selection = super::selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);

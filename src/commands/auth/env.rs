@@ -25,7 +25,7 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut selection = super::selection(context, matches)?;
     selection.fallback_profile = Some(DEFAULT_PROFILE);
     let settings = Settings::resolve(&selection, &context.env, &context.file)?;
@@ -40,7 +40,7 @@ fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
     }
     variables.push((env::HOST, &host));
     variables.push((env::AUTH_TYPE, credential.method));
-    variables.extend(settings.text(Attr::Profile).filter(|_| context.file.path.is_some()).map(|name| (env::CONFIG_PROFILE, name)));
+    variables.extend(settings.text(Attr::Profile).map(|name| (env::CONFIG_PROFILE, name)));
     if settings.text(Attr::Cloud).is_none() {
         variables.push((env::CLOUD, credential.host.cloud().name()));
     }

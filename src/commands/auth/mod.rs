@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
+use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
@@ -35,7 +36,7 @@ pub(crate) fn flags(command: clap::Command) -> clap::Command {
 ///
 /// # Errors
 /// If `--profile` has another host, or no or several profiles match.
-fn selection(context: &Context, matches: &ArgMatches) -> Result<Selection> {
+fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
     let mut selection = context.selection();
     let Some(wanted) = arguments::text(matches, "host") else { return Ok(selection) };
     let host = Host::parse(wanted)?;
@@ -45,7 +46,11 @@ fn selection(context: &Context, matches: &ArgMatches) -> Result<Selection> {
         let own = profiles.iter().find(|profile| profile.name == name);
         if let Some(own) = own.filter(|own| !is_meant(own)) {
             let (name, own) = (text::quoted(name), text::quoted(own.get(Attr::Host).unwrap_or_default()));
-            return Err(Failure::new(format!("--profile {name} has host {own}, which conflicts with --host {}. Use --profile only to select a profile", text::quoted(wanted))).into());
+            return Err(Failure::new(format!(
+                "--profile {name} has host {own}, which conflicts with --host {}. Use --profile only to select a profile",
+                text::quoted(wanted)
+            ))
+            .into());
         }
         return Ok(selection);
     }
@@ -55,18 +60,25 @@ fn selection(context: &Context, matches: &ArgMatches) -> Result<Selection> {
         ([], _) => {
             let names: Vec<_> = profiles.iter().map(|profile| text::one_line(profile.name)).collect();
             let available = if names.is_empty() { String::new() } else { format!(". Available profiles: {}", names.join(", ")) };
-            return Err(Failure::new(format!("no profile found matching host {}{available}", text::quoted(wanted))).hint(format!("To make one: databricks configure --host {host} --profile NAME")).into());
+            return Err(Failure::new(format!("no profile found matching host {}{available}", text::quoted(wanted)))
+                .hint(format!("To make one: databricks configure --host {host} --profile NAME"))
+                .into());
         }
         ([only], _) => Some(only.name.to_owned()),
         (several, Some(default)) if several.iter().any(|profile| profile.name == default) => Some(default.into_owned()),
         (several, _) if context.ui.can_prompt() => {
-            let choices: Vec<_> = several.iter().map(|profile| crate::ui::Choice::new(profile.name)).collect();
+            let choices: Vec<_> = several.iter().map(|profile| Choice::new(profile.name)).collect();
             let chosen = context.ui.prompter().choose(&format!("Multiple profiles match {host}"), &choices, true)?;
             several.get(chosen).map(|profile| profile.name.to_owned())
         }
         (several, _) => {
             let names: Vec<_> = several.iter().map(|profile| text::one_line(profile.name)).collect();
-            return Err(Failure::new(format!("{} match {host} in {}. Use --profile to specify which profile to use", names.join(" and "), context.file.path()?.display())).into());
+            return Err(Failure::new(format!(
+                "{} match {host} in {}. Use --profile to specify which profile to use",
+                names.join(" and "),
+                context.file.path()?.display()
+            ))
+            .into());
         }
     };
     Ok(selection)
@@ -76,6 +88,6 @@ fn selection(context: &Context, matches: &ArgMatches) -> Result<Selection> {
 ///
 /// # Errors
 /// As the chain or the workspace refuse.
-fn identity(context: &Context, settings: Settings) -> Result<String> {
+fn identity(context: &Context<'_>, settings: Settings) -> Result<String> {
     context.workspace_of(settings)?.who()
 }

@@ -13,13 +13,12 @@ use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::Attr;
 use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::Settings;
-use crate::context::{Context, OutputFormat};
-use crate::env::Env;
+use crate::context::{Caller, Context, OutputFormat, Workspace};
 use crate::error::Failure;
 use crate::host::{Cloud, Host};
 use crate::text;
-use crate::ui::Progress;
 use crate::ui::output::Cell;
+use crate::ui::progress::Progress;
 
 pub(crate) static COMMAND: Command = Command {
     name: "profiles",
@@ -55,11 +54,14 @@ struct Listed<'a> {
     default: bool,
 }
 
-fn run(context: &Context, matches: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let path = context.file.path()?;
     if context.file.document()?.is_none() {
         let path = path.display();
-        return Err(Failure::new(format!("cannot parse config file: no configuration file found at {path}; please create one by running 'databricks configure'")).into());
+        return Err(Failure::new(format!(
+            "cannot parse config file: no configuration file found at {path}; please create one by running 'databricks configure'"
+        ))
+        .into());
     }
     if let Some(bad) = context.file.bad_line() {
         context.ui.warn(&format!("{bad}. This line is ignored here; other tools refuse the whole file"));
@@ -114,19 +116,19 @@ struct Verdict {
 }
 
 /// Tries all profiles, [`AT_ONCE`] at a time; says on standard error why one does not work.
-fn validate(context: &Context, profiles: &[Profile<'_>]) -> Vec<Verdict> {
+fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
     let path = context.file.path().unwrap_or(std::path::Path::new(""));
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
     let mut verdicts = vec![Verdict::default(); profiles.len()];
-    let mut progress = Progress::new(&context.ui);
-    let (env, command, trace) = (&context.env, &context.command, &context.globals.trace);
+    let mut progress = Progress::new(context.ui);
+    let caller = context.caller();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(profiles.len()) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 while let Some((index, profile)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, profiles.get(index)?))) {
-                    let outcome = attempt(profile, path, env, command, trace);
+                    let outcome = attempt(profile, path, caller);
                     if sender.send((index, outcome)).is_err() {
                         return;
                     }
@@ -146,12 +148,12 @@ fn validate(context: &Context, profiles: &[Profile<'_>]) -> Vec<Verdict> {
 }
 
 /// Asks the workspace of one profile who its credential is.
-fn attempt(profile: &Profile<'_>, path: &std::path::Path, env: &Env, command: &str, trace: &crate::http::Trace) -> (Verdict, Option<String>) {
+fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>) -> (Verdict, Option<String>) {
     let settings = Settings::of_profile(profile, path);
     let outcome = settings.check().and_then(|()| {
         let credential = chain::acquire(&settings, &ProfileFile::nowhere())?;
         let auth_type = credential.method;
-        Ok((auth_type, crate::context::Workspace::connect(settings, credential, env, command, trace, Some(LIMIT))?))
+        Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });
     match outcome {
         Err(error) => (Verdict::default(), Some(format!("{error:#}"))),

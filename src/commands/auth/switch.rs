@@ -8,7 +8,7 @@ use crate::config::attributes::Attr;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::text;
-use crate::ui::Choice;
+use crate::ui::prompt::Choice;
 
 pub(crate) static COMMAND: Command = Command {
     name: "switch",
@@ -23,10 +23,13 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &Context, _: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
     let path = context.file.path()?.display();
     if context.file.document()?.is_none() {
-        return Err(Failure::new(format!("cannot load Databricks config file: no configuration file found at {path}; please create one by running 'databricks configure'")).into());
+        return Err(Failure::new(format!(
+            "cannot load Databricks config file: no configuration file found at {path}; please create one by running 'databricks configure'"
+        ))
+        .into());
     }
     let profiles: Vec<_> = context.file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some()).collect();
     let name = match &context.globals.profile {
