@@ -76,6 +76,7 @@ impl Server {
         let (requests, connections, closed) = (server.requests.clone(), server.connections.clone(), server.closed.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                stream.set_nodelay(true).expect("no delay");
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (script, requests, tls, closed) = (script.clone(), requests.clone(), tls.clone(), closed.clone());
                 std::thread::spawn(move || {
