@@ -509,13 +509,13 @@ mod tests {
 
     #[test]
     fn the_connection_stays_open_and_a_closed_one_is_replaced() {
-        let server = Server::start(vec![ok("{}"), ok("{}"), [ok("{}"), vec![Act::Close]].concat(), ok("{}")]);
+        let server = Server::start(vec![ok("{}"), ok("{}"), [ok("{}"), vec![Act::CloseWhenTold]].concat(), ok("{}")]);
         let client = client(&server);
         for _ in 0..3 {
             client.send(None, &Request::get("/")).expect("a response");
         }
         assert_eq!(server.connections(), 1);
-        server.wait_for_close();
+        server.close();
         client.send(None, &Request::new(Verb::Post, "/").json("{}")).expect("a creating request is not lost on a connection that was closed before");
         assert_eq!((server.connections(), server.requests().len()), (2, 4));
     }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) enum Act {
     Silence,
     /// Closes the connection.
     Close,
+    /// Closes the connection once [`Server::close`] is called.
+    CloseWhenTold,
     /// Closes the connection with the request unread, so that the client gets a reset.
     CloseUnread,
 }
@@ -52,6 +54,7 @@ pub(super) struct Server {
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
+    told: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -72,16 +75,19 @@ impl Server {
             requests: Arc::default(),
             connections: Arc::default(),
             closed: Arc::default(),
+            told: Arc::default(),
         };
         let (requests, connections, closed) = (server.requests.clone(), server.connections.clone(), server.closed.clone());
+        let told = server.told.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                stream.set_nodelay(true).expect("no delay");
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (script, requests, tls, closed) = (script.clone(), requests.clone(), tls.clone(), closed.clone());
+                let (script, requests, tls, closed, told) = (script.clone(), requests.clone(), tls.clone(), closed.clone(), told.clone());
                 std::thread::spawn(move || {
                     match tls {
-                        None => serve(stream, &script, &requests),
-                        Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).expect("a TLS server"), stream), &script, &requests),
+                        None => serve(stream, &script, &requests, &told),
+                        Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).expect("a TLS server"), stream), &script, &requests, &told),
                     }
                     closed.fetch_add(1, Ordering::SeqCst);
                 });
@@ -104,8 +110,9 @@ impl Server {
         self.requests.lock().expect("the list").clone()
     }
 
-    /// Until this side has closed a connection.
-    pub(super) fn wait_for_close(&self) {
+    /// Closes the connection that waits for it; returns when that is done.
+    pub(super) fn close(&self) {
+        self.told.store(true, Ordering::SeqCst);
         while self.closed.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
@@ -116,7 +123,7 @@ impl Server {
     }
 }
 
-fn serve(mut stream: impl Read + Write, script: &[Vec<Act>], requests: &Mutex<Vec<String>>) {
+fn serve(mut stream: impl Read + Write, script: &[Vec<Act>], requests: &Mutex<Vec<String>>, told: &AtomicBool) {
     if matches!(script.first().and_then(|acts| acts.first()), Some(Act::CloseUnread)) {
         requests.lock().expect("the list").push("(unread)".to_owned());
         let _ = stream.read(&mut [0; 1]);
@@ -143,6 +150,12 @@ fn serve(mut stream: impl Read + Write, script: &[Vec<Act>], requests: &Mutex<Ve
                 }
                 Act::Silence => {
                     let _ = stream.read(&mut [0; 1]);
+                    return;
+                }
+                Act::CloseWhenTold => {
+                    while !told.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
                     return;
                 }
                 Act::Close | Act::CloseUnread => return,
