@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
+use crate::http::NetworkError;
 use crate::ui::Ui;
 
 /// Prints an error as `Error: …` on standard error, the next steps below it, and says with which code to end.
@@ -16,9 +17,11 @@ pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
 
 fn message(error: &anyhow::Error) -> String {
     let mut message = format!("Error: {error:#}");
-    for failure in error.chain().filter_map(|cause| cause.downcast_ref::<Failure>()) {
-        for hint in failure.hints() {
-            message += &format!("\nHint: {hint}");
+    for cause in error.chain() {
+        let failure = cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure));
+        for hint in failure.into_iter().flat_map(Failure::hints) {
+            message.push_str("\nHint: ");
+            message.push_str(hint);
         }
     }
     if let Some(usage) = error.downcast_ref::<UsageError>().and_then(|error| error.usage.as_deref()) {
