@@ -55,10 +55,7 @@ impl Document {
         let mut names: Vec<&str> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for step in self.steps() {
-            let name = match step {
-                Step::Header(name, _) | Step::Entry(Some(name), ..) => name,
-                _ => continue,
-            };
+            let (Step::Header(name, _) | Step::Entry(Some(name), ..)) = step else { continue };
             if seen.insert(name) {
                 names.push(name);
             }
