@@ -21,7 +21,7 @@ test:
 # Whole processes against `true`, a raw request and curl; writes docs/performance.md. Fails no build.
 bench:
 	@bash tests/install bench
-	@bash benches/run
+	@python3 benches/run
 
 # docs/reference.md from the tables in src/.
 reference:
