@@ -12,7 +12,8 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 
 /// The text with every unsafe character replaced by a visible escape (`\n`, `\u{1b}`): one line, whatever came in.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    // Nearly all text is printable ASCII, and is told so a word at a time.
+    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) || !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);
