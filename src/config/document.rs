@@ -122,9 +122,14 @@ impl Document {
     /// The decoded value.
     pub(crate) fn value(&self, raw: &RawField) -> Cow<'_, str> {
         match lines::value(&self.bytes[raw.entry.value.clone()]) {
-            Cow::Borrowed(value) => String::from_utf8_lossy(value),
+            Cow::Borrowed(value) => std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed),
             Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
         }
+    }
+
+    /// Whether there is anything behind the delimiter.
+    pub(crate) fn has_value(&self, raw: &RawField) -> bool {
+        !self.bytes[raw.entry.value.clone()].trim_ascii().is_empty()
     }
 
     pub(crate) fn is_key(&self, raw: &RawField, key: &str) -> bool {

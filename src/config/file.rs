@@ -44,6 +44,10 @@ impl<'a> Profile<'a> {
         Some(self.document.value(field)).filter(|value| !value.is_empty())
     }
 
+    fn has(&self, attr: Attr) -> bool {
+        self.fields.iter().any(|field| self.document.is_key(field, attr.name()) && self.document.has_value(field))
+    }
+
     /// All fields, decoded.
     pub(crate) fn fields(&self) -> Vec<Field<'a>> {
         self.fields.iter().filter_map(|field| self.document.field(field)).collect()
@@ -127,7 +131,7 @@ impl ProfileFile {
                 }
             }
         }
-        profiles.retain(|profile| profile.get(Attr::Host).is_some() || profile.get(Attr::AccountId).is_some());
+        profiles.retain(|profile| profile.has(Attr::Host) || profile.has(Attr::AccountId));
         Ok(profiles)
     }
 

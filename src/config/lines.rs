@@ -129,7 +129,8 @@ impl Iterator for Lines<'_> {
         if start >= self.bytes.len() {
             return None;
         }
-        let mut end = self.line_end(start);
+        let first_end = self.line_end(start);
+        let mut end = first_end;
         let content = trimmed(self.bytes, start..end);
         let kind = match self.bytes[content.clone()].first() {
             None => Kind::Blank,
@@ -141,14 +142,14 @@ impl Iterator for Lines<'_> {
             Some(_) => match self.entry(content, &mut end) {
                 Ok(entry) => Kind::Entry(entry),
                 Err(fault) => {
-                    end = self.line_end(start);
+                    end = first_end;
                     Kind::Bad(fault)
                 }
             },
         };
         self.next = end;
         let line = self.line;
-        self.line += memchr_iter(b'\n', &self.bytes[start..end]).count();
+        self.line += 1 + memchr_iter(b'\n', &self.bytes[first_end..end]).count();
         Some(Item { bytes: start..end, line, kind })
     }
 }
