@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use crate::clock;
+use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, arguments, help, json_input};
 use crate::context::{Context, OutputFormat, Workspace};
@@ -19,7 +20,7 @@ use crate::ui::progress::Progress;
 use crate::ui::prompt::Choice;
 
 /// A field and the JSON of its value.
-type Given<'e> = (&'e Field, Cow<'e, str>);
+pub(crate) type Given<'e> = (&'e Field, Cow<'e, str>);
 
 /// The positional arguments as the usage line shows them.
 pub(crate) fn usage(endpoint: &Endpoint) -> String {
@@ -87,13 +88,16 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     }
     let request = request(endpoint, &given);
     match &endpoint.reply {
-        Reply::Empty => workspace.send(&request).map(drop),
+        Reply::Empty => workspace.send(&request).map(drop)?,
         Reply::Object => {
             let response = workspace.send(&request)?;
-            context.ui.out_json(response.text()?)
+            context.ui.out_json(response.text()?)?;
         }
-        Reply::List(list) => show_list(context, &workspace, &request, list, limit),
+        Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, limit),
     }
+    let _shown = context.ui.flush()?;
+    seen::learn(&context.env, &workspace.credential.host, endpoint, &given);
+    Ok(())
 }
 
 /// Whether the call makes no sense without a body that only `--json` can give.
@@ -201,10 +205,14 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     }
     let mut choices = Vec::new();
     let mut ids = Vec::new();
+    let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
     workspace.pages(&list_request(picker.from), list, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
+            if let Some(sighting) = &mut sighting {
+                sighting.see(&item);
+            }
             let (id, title) = (text_of(&item, picker.id), text_of(&item, picker.title));
             choices.push(Choice::new(if title.is_empty() { id.clone() } else { title }).detail(id.clone()));
             ids.push(id);
@@ -213,6 +221,9 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
         Ok(true)
     })?;
     drop(progress);
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, true);
+    }
     let chosen = context.ui.prompter().choose(picker.label, &choices, true)?;
     Ok(ids.swap_remove(chosen))
 }
@@ -260,20 +271,30 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     request
 }
 
-fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
+fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static Endpoint, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
     let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
     let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
     let mut table = context.ui.table(&titles);
     let mut array = context.ui.json_array();
     let now = clock::now();
     let mut shown = 0;
+    let mut sighting = Sighting::of(endpoint);
+    let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
     workspace.pages(request, list, |page| {
         for raw in page.items.iter().take(limit - shown) {
             if as_json {
                 context.ui.out(&array.item(raw.get())?);
+                if let Some(sighting) = sighting.as_mut().filter(|sighting| sighting.wants_more())
+                    && let Ok(item) = serde_json::from_str(raw.get())
+                {
+                    sighting.see(&item);
+                }
             } else {
                 let item: Item<'_> =
                     serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)))?;
+                if let Some(sighting) = &mut sighting {
+                    sighting.see(&item);
+                }
                 table.row(list.columns.iter().map(|column| match column.cell {
                     Cell::Key(key) => crate::ui::output::Cell::from(text_of(&item, key)),
                     Cell::Id(key) => crate::ui::output::Cell::new(text_of(&item, key), crate::ui::output::Tint::Green),
@@ -285,10 +306,16 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
         if !as_json {
             context.ui.out(&table.page());
         }
-        Ok(context.ui.flush()? == Audience::Listening && shown < limit)
+        let goes_on = context.ui.flush()? == Audience::Listening && shown < limit;
+        whole &= goes_on;
+        Ok(goes_on)
     })?;
     if as_json {
         context.ui.out(array.end());
+    }
+    let _shown = context.ui.flush()?;
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, whole);
     }
     Ok(())
 }

@@ -10,12 +10,14 @@ use crate::rest;
 pub(crate) mod arguments;
 mod auth;
 mod cluster_picker;
+pub(crate) mod completion;
 mod configure;
 mod endpoint;
 mod help;
 mod json_input;
 #[cfg(test)]
 mod reference;
+mod seen;
 pub(crate) mod usage;
 mod version;
 
@@ -78,6 +80,7 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[1]),
     Node::Api(rest::GROUPS[2]),
     Node::Api(rest::GROUPS[3]),
+    Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&version::COMMAND),
 ];
@@ -101,7 +104,7 @@ impl Node {
         }
     }
 
-    fn aliases(self) -> &'static [&'static str] {
+    pub(crate) fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Endpoint(endpoint) => endpoint.aliases,
             _ => &[],
@@ -216,7 +219,7 @@ pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> clap::Command {
         .about("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .before_help("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .override_usage("databricks [command] [flags]")
-        .after_help("Use \"databricks [command] --help\" for more about a command.")
+        .after_help(help::end_of_overview())
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .allow_external_subcommands(true)
