@@ -16,6 +16,8 @@ mod endpoint;
 mod help;
 mod json_input;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod reference;
 mod seen;
 pub(crate) mod usage;

@@ -111,7 +111,11 @@ impl Place {
         let text = String::from_utf8_lossy(bytes);
         let is_there = text.lines().map(str::trim_start).any(|line| !line.starts_with('#') && words.iter().any(|word| line.contains(word)));
         if !is_there {
-            context.ui.warn(&format!("{} does not call compinit, without which {} completes nothing. Above the block, add: {line}", self.shown(), self.shell.name));
+            context.ui.warn(&format!(
+                "{} does not call compinit, without which {} completes nothing. Above the block, add: {line}",
+                self.shown(),
+                self.shell.name
+            ));
         }
     }
 }

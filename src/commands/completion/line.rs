@@ -101,7 +101,8 @@ impl<'c, 't> Line<'c, 't> {
                 continue;
             }
             // Compat: to `-p=x` the answer is the value alone, as to `--profile=x`.
-            let given = rest.strip_prefix('=').map_or(Given { flag, value: Some(rest), glued: &word[..behind] }, |value| Given { flag, value: Some(value), glued: "" });
+            let given =
+                rest.strip_prefix('=').map_or(Given { flag, value: Some(rest), glued: &word[..behind] }, |value| Given { flag, value: Some(value), glued: "" });
             return Some(given);
         }
         None

@@ -39,7 +39,8 @@ static FISH: Command = script(
     &["databricks completion fish | source", "databricks completion fish > ~/.config/fish/completions/databricks.fish"],
 );
 
-static POWERSHELL: Command = script("powershell", "Print the completion script for PowerShell", "", &["databricks completion powershell | Out-String | Invoke-Expression"]);
+static POWERSHELL: Command =
+    script("powershell", "Print the completion script for PowerShell", "", &["databricks completion powershell | Out-String | Invoke-Expression"]);
 
 static ZSH: Command = script(
     "zsh",

@@ -168,7 +168,8 @@ mod tests {
             let code: String = script.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| line.replace("'^-[^=]*='", "") + "\n").collect();
             assert_eq!(code.matches(open).count(), code.matches(close).count(), "{open}");
         }
-        for part in ["Register-ArgumentCompleter -Native -CommandName 'databricks'", "EscapeSingleQuotedStringContent", "CompletionResult]::new($text, $value"] {
+        for part in ["Register-ArgumentCompleter -Native -CommandName 'databricks'", "EscapeSingleQuotedStringContent", "CompletionResult]::new($text, $value"]
+        {
             assert!(script.contains(part), "{part}");
         }
         assert!(script.is_ascii(), "Windows PowerShell reads scripts in the code page of the machine");
