@@ -108,6 +108,11 @@ _databricks() {
         head+=$piece
         piece=''
     fi
+    # An @, which could begin the name of a machine, bash replaces together with what stands behind it.
+    if [[ $head == *@ && $COMP_WORDBREAKS == *@* ]]; then
+        head=${head%@}
+        piece=@$piece
+    fi
     __databricks_plain "$head"
     head=$REPLY
     __databricks_plain "$piece"

@@ -12,6 +12,9 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man");
 /// When the pages were last made different, for their foot.
 const DATE: &str = "2026-11-22";
 
+/// Longest title, in characters, of which two stand beside the name of the manual in 80 columns.
+const LONGEST_TITLE: usize = 30;
+
 /// Every page by its file name.
 fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
@@ -53,7 +56,9 @@ fn page(words: &[&'static str], about: &str, details: &str, children: &[Node], e
     let name = [&["databricks"], words].concat().join("-");
     let details = if details.is_empty() { String::new() } else { format!("\n\n{details}") };
     let command = help_at(words).display_name(name.clone()).bin_name(name.replace('-', " ")).about(about.to_owned()).long_about(format!("{about}.{details}"));
-    let man = Man::new(command).title(name.to_uppercase()).section("1").date(DATE).source(format!("databricks {VERSION}")).manual("Databricks credentials");
+    // A longer title would run into the words beside it at the head of the page.
+    let title = if name.len() > LONGEST_TITLE { words.last().map_or(name.as_str(), |word| word) } else { &name };
+    let man = Man::new(command).title(title.to_uppercase()).section("1").date(DATE).source(format!("databricks {VERSION}")).manual("Databricks credentials");
     let mut page = Vec::new();
     man.render_title(&mut page).and_then(|()| man.render_name_section(&mut page)).expect("a page");
     man.render_synopsis_section(&mut page).and_then(|()| man.render_description_section(&mut page)).expect("a page");

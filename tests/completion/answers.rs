@@ -188,7 +188,7 @@ fn the_scripts_in_the_repository_are_the_ones_that_are_printed() {
         let script = fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("completions").join(file)).unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), script);
         let bare = String::from_utf8(home.run(&["completion", shell, "--no-descriptions"]).stdout).unwrap();
-        assert!(bare.contains("__completeNoDesc "), "{shell}");
+        assert!(bare.contains("__completeNoDesc") && !bare.contains("__complete "), "{shell}");
     }
 }
 

@@ -84,9 +84,10 @@ impl Shell {
         self.pty.send(typed);
         let shown = format!("ready> {typed}");
         self.pty.wait_until("the echo", |screen| line_of(screen).trim_end() == shown.trim_end() && column_of(screen) == shown.chars().count());
-        let before = self.pty.emulator().cursor_position();
+        let state = |screen: &vt100::Screen| (screen.cursor_position(), line_of(screen));
+        let before = state(self.pty.emulator());
         self.pty.send("\t");
-        self.pty.wait_until(&format!("a completion of {typed:?}"), |screen| screen.cursor_position() != before);
+        self.pty.wait_until(&format!("a completion of {typed:?}"), |screen| state(screen) != before);
     }
 
     /// Presses Enter and returns the arguments that the command was called with.

@@ -148,7 +148,7 @@ impl<'a> Local<'a> {
     fn flags(&self, typed: &str) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
         for flag in self.line.command.get_arguments().filter(|flag| !flag.is_hide_set() && !flag.is_positional() && !self.line.has(flag)) {
-            let about = || flag.get_help().map_or(String::new(), |help| help.to_string());
+            let about = || flag.get_help().map_or(String::new(), ToString::to_string);
             let long = flag.get_long().map(|name| format!("--{name}"));
             let short = flag.get_short().map(|letter| format!("-{letter}"));
             for value in long.into_iter().chain(short).filter(|value| value.starts_with(typed)) {
@@ -189,7 +189,7 @@ impl<'a> Local<'a> {
         let place = self.line.positionals.len();
         let mut names = command.usage.split_whitespace().map(|word| word.trim_matches(['[', ']', '.']));
         let name = match command.arity {
-            Arity::Any => names.clone().nth(place).or(names.last()),
+            Arity::Any => names.clone().nth(place).or(names.next_back()),
             Arity::Exactly(most) | Arity::AtMost(most) if place >= most => None,
             _ => names.nth(place),
         };
