@@ -95,7 +95,6 @@ pub(crate) fn update<F>(path: &Path, limit: u64, mut change: F) -> anyhow::Resul
 where
     F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
 {
-    survive_file_size_limit();
     let target = resolve_links(path)?;
     let _lock = lock_folder(&target)?;
     for _ in 0..RETRIES {
@@ -329,12 +328,6 @@ mod system {
         }
         Ok(())
     }
-
-    /// Over `ulimit -f` a write ends the process by SIGXFSZ unless somebody handles it; handled, it is an error like any other.
-    pub(super) fn survive_file_size_limit() {
-        let handled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), handled));
-    }
 }
 
 #[cfg(not(unix))]
@@ -364,11 +357,9 @@ mod system {
     pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot) -> io::Result<()> {
         Ok(())
     }
-
-    pub(super) fn survive_file_size_limit() {}
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, survive_file_size_limit, without_blocking};
+use system::{identity, keep_owner_and_mode, mode, owner, private, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
