@@ -152,9 +152,11 @@ fn temporary_beside(target: &Path) -> PathBuf {
 
 /// Removes a temporary file that a killed writer left behind, unless a living writer holds the lock.
 fn remove_left_over(path: &Path) {
-    let temporary = temporary_beside(path);
+    // Beside the target of a link, as it was written there.
+    let Ok(path) = resolve_links(path) else { return };
+    let temporary = temporary_beside(&path);
     if fs::symlink_metadata(&temporary).is_ok()
-        && let Ok(folder) = open_lock(path)
+        && let Ok(folder) = open_lock(&path)
         && folder.try_lock().is_ok()
     {
         drop(fs::remove_file(temporary));
@@ -205,7 +207,9 @@ fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
     for _ in 0..LONGEST_LINK_CHAIN {
         match fs::read_link(&target) {
             Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
-            Err(_) => return Ok(target),
+            // No link, or nothing there yet. Anything else might be a link that cannot be read just now, which must not be replaced by a file.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => return Ok(target),
+            Err(error) => return Err(FileError::new("read", path, said(&error))),
         }
     }
     Err(FileError::new("write", path, "it is a symbolic link that leads back to itself"))
