@@ -259,6 +259,10 @@ impl Client {
         if !request.path.starts_with('/') {
             return Err(refuse());
         }
+        // A URL's path is normalised, also where the dots are percent-encoded: such a value would call another API than the one that was meant.
+        if request.path.split(['/', '?', '#']).any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")) {
+            return Err(Failure::new(format!("{} is no path on {}: . and .. cannot be part of it", crate::text::quoted(&request.path), self.host)));
+        }
         let mut url = Url::parse(&format!("{}{}", self.host, request.path)).map_err(|_| refuse())?;
         if url.origin().ascii_serialization() != self.host.as_str() || !url.username().is_empty() {
             return Err(refuse());
