@@ -370,7 +370,11 @@ impl Client {
         let request = prepared.request;
         let status = reply.status;
         if (300..400).contains(&status) {
-            return Err(Box::new(Refusal::at_once(ApiError::redirect(request, &self.host, status, reply.header(&LOCATION)))));
+            // A service that puts what it was sent into the name of the place must not make us print it.
+            let location = reply.header(&LOCATION).filter(|location| !prepared.secrets.are_in(location));
+            let mut error = ApiError::redirect(request, &self.host, status, location);
+            error.message = prepared.secrets.hide(&error.message).into_owned();
+            return Err(Box::new(Refusal::at_once(error)));
         }
         let request_id = ["x-request-id", "x-databricks-request-id", "x-ms-request-id"].iter().find_map(|name| reply.headers.get(*name)?.to_str().ok());
         let body = reply.body.as_deref().map_or(&[][..], Vec::as_slice);
