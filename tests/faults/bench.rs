@@ -50,7 +50,7 @@ impl Bench {
     /// A home whose only profile, `DEFAULT`, leads to a workspace over plain http. `extra` are further lines of the profile.
     pub(super) fn with_profile(workspace: &Workspace, extra: &str) -> Self {
         let bench = Self::new();
-        bench.write_config(&format!("[DEFAULT]\nhost = {}\ntoken = {}\n{extra}", workspace.url(), workspace.token()));
+        bench.write_config(format!("[DEFAULT]\nhost = {}\ntoken = {}\n{extra}", workspace.url(), workspace.token()));
         bench
     }
 
@@ -289,9 +289,14 @@ pub(super) fn has(program: &str, arguments: &[&str]) -> bool {
 
 /// Does a piece of work for every item, on as many threads as pay off while a program runs for each.
 pub(super) fn for_each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    for_each_on(6, items, work);
+}
+
+/// As [`for_each`], on that many threads: more, where most of the work is to wait.
+pub(super) fn for_each_on<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..6 {
+        for _ in 0..threads.min(items.len()) {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     work(item);

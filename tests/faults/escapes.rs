@@ -32,7 +32,8 @@ fn is_clean(bytes: &[u8], terminal: bool, what: &str) {
     let mut text = text.to_owned();
     if terminal {
         // Colours, the end of a progress line, and what the terminal makes of a line feed.
-        for colour in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[32m", "\u{1b}[31m", "\u{1b}[36m", "\u{1b}[1;34m", "\u{1b}[33m", "\u{1b}[K", "\u{1b}[2m"] {
+        for colour in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[32m", "\u{1b}[31m", "\u{1b}[36m", "\u{1b}[34m", "\u{1b}[1;34m", "\u{1b}[33m", "\u{1b}[K", "\u{1b}[2m"]
+        {
             text = text.replace(colour, "");
         }
         text = text.replace("\r\n", "\n").replace('\r', "");
@@ -42,10 +43,11 @@ fn is_clean(bytes: &[u8], terminal: bool, what: &str) {
             || matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     });
     if let Some(at) = odd {
-        let from = text.floor_char_boundary(at.saturating_sub(60));
-        panic!("{what}: {:?} at {at} of {:?}", &text[at..].chars().next(), &text[from..text.floor_char_boundary(at + 60)]);
+        let before: String = text[..at].chars().rev().take(60).collect();
+        let before: String = before.chars().rev().collect();
+        panic!("{what}: {:?} behind {before:?}", text[at..].chars().next());
     }
-    assert!(!text.lines().any(|line| line.trim_start().starts_with("FAKE-ROW")), "{what}: a line of the server's own\n{text}");
+    assert!(!text.lines().any(|line| line.starts_with("FAKE-ROW") || line.starts_with("\tFAKE-ROW")), "{what}: a line of the server's own\n{text}");
 }
 
 fn run_everywhere(bench: &Bench, what: &str) {
@@ -72,7 +74,7 @@ fn run_everywhere(bench: &Bench, what: &str) {
 /// A bench whose commands find the workspace.
 fn bench(workspace: &Workspace) -> Bench {
     let bench = Bench::new().set("WORKSPACE", workspace.url());
-    bench.write_config(format!("[DEFAULT]\nhost = {}\ntoken = {}\nretry_timeout_seconds = 1\nhttp_timeout_seconds = 2\n", workspace.url(), workspace.token()));
+    bench.write_config(format!("[DEFAULT]\nhost = {}\ntoken = {}\nretry_timeout_seconds = 0\nhttp_timeout_seconds = 2\n", workspace.url(), workspace.token()));
     bench
 }
 

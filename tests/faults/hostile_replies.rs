@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Outcome, for_each};
+use super::bench::{Bench, Outcome, for_each_on};
 use crate::workspace::{Fault, Framing, Response, Workspace};
 
 /// One trouble, and whether a command that asks for a list may still succeed.
@@ -74,7 +74,7 @@ fn ended_well(outcome: &Outcome, what: &str) {
 #[test]
 fn c6_every_command_ends_in_time_and_in_little_memory_with_an_error() {
     let cases: Vec<_> = TROUBLES.iter().flat_map(|trouble| COMMANDS.iter().map(move |command| (trouble, *command))).collect();
-    for_each(&cases, |((name, make, may_succeed), arguments)| {
+    for_each_on(24, &cases, |((name, make, may_succeed), arguments)| {
         let what = format!("{arguments:?} with {name}");
         let workspace = Workspace::start();
         // Sixteen threads and their stacks take address space, not memory.

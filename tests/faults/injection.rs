@@ -164,7 +164,8 @@ fn b1_what_is_sent_stays_one_value_of_one_field() {
         for request in workspace.requests() {
             match request.method.as_str() {
                 "GET" => {
-                    assert_eq!((request.path.as_str(), request.query.as_slice()), ("/api/2.1/clusters/get", &[("cluster_id".to_owned(), text.clone())][..]))
+                    assert_eq!(request.path, "/api/2.1/clusters/get");
+                    assert_eq!(request.query, [("cluster_id".to_owned(), text.clone())]);
                 }
                 "PATCH" => assert_eq!(request.path.matches('/').count(), 4, "{}", request.path),
                 _ => assert_eq!(request.path, "/api/2.0/token/create"),
@@ -245,7 +246,7 @@ fn b7_names_that_are_paths_open_nothing_outside() {
         let system = ["/etc/", "/lib", "/usr/", "/proc/self/", "/sys/", "/dev/null", "/opt/", "/nix/"];
         for path in &opened {
             let allowed = path.starts_with(&home) || system.iter().any(|folder| path.starts_with(folder)) || path == DATABRICKS || path.is_empty();
-            assert!(allowed && !path.contains(".."), "profile {name:?}: {path} was touched");
+            assert!(allowed && !path.split('/').any(|part| part == ".."), "profile {name:?}: {path} was touched");
             assert!(!path.starts_with(&home) || *path == home || path.contains("databrickscfg"), "profile {name:?}: {path} was touched");
         }
     }

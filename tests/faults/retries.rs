@@ -12,13 +12,14 @@ fn now() -> i64 {
 #[test]
 fn c7_a_wait_that_was_asked_for_is_kept_and_the_work_done_once() {
     for status in [429, 503] {
-        for value in ["1".to_owned(), http_date(now() + 2)] {
+        for seconds in [None, Some(2)] {
+            let value = seconds.map_or("1".to_owned(), |seconds| http_date(now() + seconds));
             let workspace = Workspace::start();
             let bench = Bench::with_profile(&workspace, "");
             workspace.order(Fault::on("POST", "/api/2.0/token/create").retry_after(status, &value).times(1));
             let outcome = bench.run(&["tokens", "create", "--comment", "once"]).succeeded();
             // A date has no fractions of a second.
-            let least = if value == "1" { Duration::from_secs(1) } else { Duration::from_millis(200) };
+            let least = if seconds.is_none() { Duration::from_secs(1) } else { Duration::from_millis(200) };
             assert!(outcome.took >= least, "{status} {value}: it waited {:?} only", outcome.took);
             assert_eq!(workspace.requests().len(), 2);
             let listed = bench.run(&["tokens", "list", "-o", "json"]).succeeded().stdout();
@@ -29,7 +30,7 @@ fn c7_a_wait_that_was_asked_for_is_kept_and_the_work_done_once() {
 
 #[test]
 fn c7_a_wait_without_end_is_an_error_at_once() {
-    for value in ["999999999", "99999999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+    for value in ["999999999", "99999999999999999999999999", "Thu, 31 Dec 2099 23:59:59 GMT"] {
         for status in [429, 503] {
             let workspace = Workspace::start();
             let bench = Bench::with_profile(&workspace, "retry_timeout_seconds = 30\n");

@@ -13,7 +13,7 @@ fn bench(workspace: &Workspace) -> Bench {
 fn c5_a_bad_certificate_ends_every_command_before_anything_is_sent() {
     let variants = [
         (TlsVariant::Expired, "expired"),
-        (TlsVariant::NotYetValid, "not yet valid"),
+        (TlsVariant::NotYetValid, "not valid before"),
         (TlsVariant::WrongName, "other.example.com"),
         (TlsVariant::UnknownCa, "not trusted"),
         (TlsVariant::SelfSigned, "not trusted"),

@@ -10,19 +10,19 @@ fn c1_no_redirect_is_followed_by_any_command() {
     let elsewhere = format!("{}/api/2.0/token/list?x=1", thief.url());
     let secure = format!("{}/", thief.https_url());
     for_each(ASKING, |arguments| {
-        for status in [301, 302, 303, 307, 308] {
-            for location in [elsewhere.as_str(), &secure, "//127.0.0.1:1/", "/another/place", "http://127.0.0.1:1/", "", "javascript:alert(1)"] {
-                let workspace = Workspace::start();
-                let bench = Bench::with_profile(&workspace, "");
-                workspace.order(Fault::on("*", "/").redirect(status, location).forever());
-                let outcome = bench.run(arguments);
-                let what = format!("{arguments:?} with {status} to {location:?}: {outcome}");
-                assert_eq!(outcome.code(), i32::from(!is_diagnosis(arguments)), "{what}");
-                let said = outcome.stdout() + &outcome.stderr();
-                assert!(said.contains("redirect"), "{what}");
-                assert_eq!(workspace.requests().len(), 1, "{what}");
-                assert!(!said.contains(workspace.token()), "{what}");
-            }
+        let elsewhere = [301, 302, 303, 307, 308].map(|status| (status, elsewhere.as_str()));
+        let others = [&secure, "//127.0.0.1:1/", "/another/place", "http://127.0.0.1:1/", "", "javascript:alert(1)"].map(|place| (307, place));
+        for (status, location) in elsewhere.into_iter().chain(others) {
+            let workspace = Workspace::start();
+            let bench = Bench::with_profile(&workspace, "");
+            workspace.order(Fault::on("*", "/").redirect(status, location).forever());
+            let outcome = bench.run(arguments);
+            let what = format!("{arguments:?} with {status} to {location:?}: {outcome}");
+            assert_eq!(outcome.code(), i32::from(!is_diagnosis(arguments)), "{what}");
+            let said = outcome.stdout() + &outcome.stderr();
+            assert!(said.contains("redirect"), "{what}");
+            assert_eq!(workspace.requests().len(), 1, "{what}");
+            assert!(!said.contains(workspace.token()), "{what}");
         }
     });
     assert_eq!((thief.connections(), thief.requests().len()), (0, 0), "something followed a redirect");
