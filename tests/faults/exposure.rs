@@ -16,7 +16,8 @@ use crate::workspace::{Fault, Response, Workspace};
 fn forms(secret: &str) -> Vec<String> {
     let percent = secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     let hexadecimal = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
-    let mut forms = vec![secret.to_owned(), percent, hexadecimal.to_uppercase(), hexadecimal, secret.chars().rev().collect()];
+    let mut forms =
+        vec![secret.to_owned(), secret.to_lowercase(), secret.to_uppercase(), percent, hexadecimal.to_uppercase(), hexadecimal, secret.chars().rev().collect()];
     for engine in [&STANDARD as &dyn Fn64, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
         forms.push(engine.of(secret));
     }
@@ -102,7 +103,8 @@ fn e4_a_server_that_repeats_the_token_does_not_get_it_onto_the_screen() {
         workspace.order(Fault::on("*", "/").reply((*reply).clone()).forever());
         let bench = loud(Bench::new());
         bench.write_config(format!("[DEFAULT]\nhost = {}\ntoken = {token}\nretry_timeout_seconds = 0\n", workspace.url()));
-        for flags in LOUD {
+        // The environment has it talk already; where the talk goes is the same for all commands.
+        for flags in if *arguments == ASKING[0] { LOUD } else { &LOUD[..1] } {
             let outcome = bench.run(&[arguments, *flags].concat());
             outcome.code();
             sweep(&bench, &outcome, &secrets, &format!("{arguments:?} {flags:?} with {reply:?}"));
@@ -136,11 +138,9 @@ fn e4_a_server_that_repeats_the_password_does_not_get_it_onto_the_screen() {
         let bench = loud(Bench::new());
         bench.write_config(format!("[DEFAULT]\nhost = {}\nusername = ann@example.com\npassword = {password}\nretry_timeout_seconds = 0\n", workspace.url()));
         for arguments in [&["tokens", "list"][..], &["current-user", "me"], &["auth", "describe"], &["auth", "profiles"]] {
-            for flags in [&[][..], &["--debug"]] {
-                let outcome = bench.run(&[arguments, flags].concat());
-                outcome.code();
-                sweep(&bench, &outcome, &secrets, &format!("{arguments:?} {flags:?} with {reply:?}"));
-            }
+            let outcome = bench.run(arguments);
+            outcome.code();
+            sweep(&bench, &outcome, &secrets, &format!("{arguments:?} with {reply:?}"));
         }
     });
 }
