@@ -47,7 +47,8 @@ impl ApiError {
             status,
             error_code: safe(&parsed.code, 100),
             // Further lines are indented, so that none of them passes for one of ours, such as a hint.
-            message: text::lines(&text::shortened(secrets.hide(&parsed.message).trim_end(), LONGEST_MESSAGE)).replace('\n', "\n    "),
+            message: text::lines(&text::shortened(secrets.hide(&text::shortened(&parsed.message, 2 * LONGEST_MESSAGE)).trim_end(), LONGEST_MESSAGE))
+                .replace('\n', "\n    "),
             request_id: parsed.request_id.as_deref().or(request_id).map(|id| safe(id, 100)),
             verb: request.verb,
             path: request.shown_path(),
