@@ -548,7 +548,7 @@ mod tests {
         let secrets = Secrets::of(&signed, &super::super::Body::Empty);
         let body = r#"{"error_code":"A\u001b[2J","message":"no \u001b]0;x\u0007 Bearer dapi0123456789abcdef\nline","details":[{"request_id":"r\n1"}]}"#;
         let error = ApiError::read(&Request::get("/x"), 401, None, body.as_bytes(), &secrets);
-        assert_eq!(error.message, "no \\u{1b}]0;x\\u{7} ***\nline");
+        assert_eq!(error.message, "no \\u{1b}]0;x\\u{7} ***\n    line");
         assert_eq!(error.error_code, "A\\u{1b}[2J");
         assert_eq!(error.request_id.as_deref(), Some("r\\n1"));
         assert!(!format!("{error:?}").contains("dapi0"));
