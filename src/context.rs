@@ -10,9 +10,9 @@ use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::error::Failure;
-use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Trace, UserAgent};
+use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent};
 use crate::rest::paging::{self, Page};
-use crate::rest::{Item, List, current_user, text_of};
+use crate::rest::{Item, current_user, text_of};
 use crate::text;
 use crate::ui::Ui;
 use crate::ui::prompt::Choice;
@@ -155,7 +155,17 @@ impl Workspace {
     /// # Errors
     /// As the HTTP layer; a refusal (401, 403) says who asked whom, and what to do.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response> {
-        self.client.send(Some(&self.credential), request).map_err(|error| self.explain(error))
+        self.send_bare(request).map_err(|error| self.explain(error))
+    }
+
+    /// As [`Workspace::send`]; a refusal is told in the server's words alone.
+    pub(crate) fn send_bare(&self, request: &Request<'_>) -> Result<Response> {
+        self.client.send(Some(&self.credential), request)
+    }
+
+    /// As [`Workspace::send_bare`]; a body that is no JSON goes to `sink`, whatever its size.
+    pub(crate) fn download(&self, sink: &mut Sink<'_>, request: &Request<'_>) -> Result<Response> {
+        self.client.download(sink, Some(&self.credential), request)
     }
 
     /// Asks the workspace who the credential is.
@@ -166,12 +176,14 @@ impl Workspace {
     }
 
     /// Walks over all items of a list, page by page; `each` says whether to go on.
-    pub(crate) fn pages(&self, request: &Request<'_>, list: &List, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+    ///
+    /// `items` is the key that holds them; without it, the first list of each page.
+    pub(crate) fn pages(&self, request: &Request<'_>, items: Option<&str>, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
         let mut request = request.clone();
         let mut seen = std::collections::HashSet::new();
         loop {
             let response = self.send(&request)?;
-            let page = response.parse(|body| paging::read_page(body, list.items))?;
+            let page = response.parse(|body| paging::read_page(body, items))?;
             let next = page.next.as_deref().map(ToOwned::to_owned);
             if !each(&page)? {
                 return Ok(());
@@ -187,7 +199,14 @@ impl Workspace {
 
     /// Adds to a refusal who asked whom, and the next steps; the message of the server stays in front, as scripts know it.
     fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let Some(refusal) = error.downcast_ref::<ApiError>().filter(|refusal| refusal.is_unauthenticated() || refusal.is_forbidden()) else { return error };
+        let Some(refusal) = error.downcast_ref::<ApiError>() else { return error };
+        if refusal.is_quota() {
+            let hint = "List your tokens and revoke those that nobody needs: databricks tokens list; databricks tokens revoke TOKEN_ID";
+            return Failure::new(refusal.to_string()).hint(hint).into();
+        }
+        if !refusal.is_unauthenticated() && !refusal.is_forbidden() {
+            return error;
+        }
         let profile = self.settings.text(Attr::Profile).map(|name| text::one_line(name).into_owned());
         let method = crate::auth::find(self.credential.method);
         let mut message = format!("{refusal}\n\n");

@@ -215,6 +215,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Puts another value in the place of an attribute, or none.
+    pub(crate) fn replace(&mut self, attr: Attr, value: Option<(&str, Source)>) {
+        self.values[attr as usize] = value.map(|(text, source)| Sourced { value: Value::new(attr, text), source });
+    }
+
     /// Says that the named profile is not there; `None` if it is, or if there is no profile file at all.
     pub(crate) fn missing_profile(&self, file: &ProfileFile) -> Option<Failure> {
         let name = self.text(Attr::Profile).filter(|_| self.profile_missing)?;

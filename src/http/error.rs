@@ -543,7 +543,7 @@ mod tests {
     #[test]
     fn what_is_shown_is_safe_bounded_and_without_secrets() {
         let signed = [("Authorization", Secret::new("Bearer dapi0123456789abcdef"))];
-        let secrets = Secrets::of(&signed, &super::super::Body::Empty);
+        let secrets = Secrets::of(&signed, &super::super::message::Body::Empty);
         let body = r#"{"error_code":"A\u001b[2J","message":"no \u001b]0;x\u0007 Bearer dapi0123456789abcdef\nline","details":[{"request_id":"r\n1"}]}"#;
         let error = ApiError::read(&Request::get("/x"), 401, None, body.as_bytes(), &secrets);
         assert_eq!(error.message, "no \\u{1b}]0;x\\u{7} ***\nline");
