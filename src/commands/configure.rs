@@ -55,7 +55,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         present.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
     };
 
-    let given = arguments::text(matches, "host").or_else(|| context.env.get(env::HOST));
+    // An empty --host counts as not given: scripts pass variables that may be empty.
+    let given = arguments::text(matches, "host").filter(|host| !host.trim().is_empty()).or_else(|| context.env.get(env::HOST));
     let host = host(context, given, present(Attr::Host))?;
     let wants_cluster = arguments::is_on(matches, "configure-cluster");
     let cluster_from_env = context.env.get(env::CLUSTER_ID);
