@@ -124,7 +124,13 @@ fn host(context: &Context<'_>, given: Option<&str>, present: Option<&str>) -> Re
     if !context.ui.can_prompt() {
         return Err(Failure::new("host must be set in non-interactive mode").hint(format!("Add --host https://<workspace>, or set {}", env::HOST)).into());
     }
-    let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
+    // The typed text stands above the complaint, which has one line: the reason alone.
+    let check = |typed: &str| {
+        Host::parse(typed).map(|host| host.to_string()).map_err(|failure| {
+            let said = failure.to_string();
+            said.split_once(" is not a workspace host: ").map_or(said.as_str(), |(_, why)| why).to_owned()
+        })
+    };
     let typed = context.ui.prompter().text("Databricks workspace host (https://...)", present, &check)?;
     Ok(Host::parse(&typed)?)
 }
