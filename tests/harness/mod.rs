@@ -35,7 +35,6 @@ use std::sync::Arc;
 const BINARY: &str = env!("CARGO_BIN_EXE_databricks");
 
 /// A person's or a job's place: its files, its environment, and what was seen of it.
-#[derive(Debug)]
 pub(crate) struct Home {
     root: tempfile::TempDir,
     /// Set for every run.
@@ -75,7 +74,7 @@ impl Home {
     pub(crate) fn signed_in() -> (Home, Arc<Workspace>) {
         let home = Home::new();
         let workspace = home.joins(Workspace::start());
-        home.write_config(&profile("DEFAULT", workspace.url(), workspace.token()));
+        home.write_config(profile("DEFAULT", workspace.url(), workspace.token()));
         (home, workspace)
     }
 
@@ -139,12 +138,17 @@ impl Home {
 
     /// The binary on a terminal of its own.
     pub(crate) fn typing(&self, words: impl Words) -> Typing<'_> {
-        Typing::start(self, &words.words(), &[])
+        self.typing_with(words, &[])
     }
 
     /// As [`Home::typing`], with more variables.
     pub(crate) fn typing_with(&self, words: impl Words, variables: &[(&str, &str)]) -> Typing<'_> {
-        Typing::start(self, &words.words(), variables)
+        Typing::start(self, BINARY, &words.words(), variables)
+    }
+
+    /// A script for bash on a terminal of its own.
+    pub(crate) fn typing_script(&self, script: &str) -> Typing<'_> {
+        Typing::start(self, "bash", &["-c", script].words(), &[])
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -178,11 +182,12 @@ impl Home {
         self.write(&self.config_path(), content);
     }
 
-    /// Writes a file with mode 0600.
+    /// Writes a file with mode 0600; a relative path begins at the home folder.
     #[expect(clippy::disallowed_methods, reason = "a test prepares what the program finds")]
     pub(crate) fn write(&self, path: &Path, content: impl AsRef<[u8]>) {
-        std::fs::write(path, content).unwrap();
-        set_mode(path, 0o600);
+        let path = self.path().join(path);
+        std::fs::write(&path, content).unwrap();
+        set_mode(&path, 0o600);
     }
 
     /// What lies in the home folder.
@@ -203,9 +208,16 @@ impl Home {
     }
 }
 
+impl std::fmt::Debug for Home {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Home at {}", self.root.path().display())
+    }
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
-        if !std::thread::panicking() && !self.swept.get()
+        if !std::thread::panicking()
+            && !self.swept.get()
             && let Err(leaks) = self.sweep()
         {
             panic!("the leak sweep found secrets:\n{leaks}");

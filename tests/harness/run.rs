@@ -100,7 +100,7 @@ impl<'h> Run<'h> {
     #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
     pub(crate) fn run(self) -> Outcome {
         let mut command = Command::new(&self.program);
-        command.args(&self.words).current_dir(&self.folder);
+        command.args(&self.words).current_dir(&self.folder).env_clear();
         if self.ours {
             // As found on PATH: a program started through a path tells SDKs where it is.
             command.arg0("databricks");

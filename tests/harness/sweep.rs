@@ -117,7 +117,7 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
     for path in walk(home.root.path()) {
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let text = String::from_utf8_lossy(&bytes);
-        let is_store = stores.iter().any(|store| *store == path);
+        let is_store = stores.contains(&path);
         let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
         if !is_store {
             look(&text, &|| format!("the file {}", path.display()));

@@ -10,7 +10,6 @@ use std::process::Command;
 use std::time::Instant;
 
 /// A run in which a person types. Everything drawn is swept for secrets, also when the test forgets it.
-#[derive(Debug)]
 pub(crate) struct Typing<'h> {
     home: &'h Home,
     line: String,
@@ -20,11 +19,11 @@ pub(crate) struct Typing<'h> {
 
 impl<'h> Typing<'h> {
     #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
-    pub(super) fn start(home: &'h Home, words: &[OsString], variables: &[(&str, &str)]) -> Typing<'h> {
+    pub(super) fn start(home: &'h Home, program: &str, words: &[OsString], variables: &[(&str, &str)]) -> Typing<'h> {
         // The driver passes on only what is set here, and the test's own environment is cleared by `env -i`.
         let mut command = Command::new("env");
         command.arg("-i");
-        let mut all = environment(home, false);
+        let mut all = environment(home, program != BINARY);
         all.push(("TERM".into(), "xterm-256color".into()));
         all.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
         for (name, value) in all {
@@ -33,7 +32,7 @@ impl<'h> Typing<'h> {
             pair.push(value);
             command.arg(pair);
         }
-        command.arg(BINARY).args(words).current_dir(home.work());
+        command.arg(program).args(words).current_dir(home.work());
         let line = words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
         Typing { home, line, pty: Pty::spawn(&command), started: Instant::now() }
     }
@@ -72,6 +71,12 @@ impl Deref for Typing<'_> {
 impl DerefMut for Typing<'_> {
     fn deref_mut(&mut self) -> &mut Pty {
         &mut self.pty
+    }
+}
+
+impl std::fmt::Debug for Typing<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}\n{:?}", self.line, self.pty)
     }
 }
 

@@ -30,11 +30,7 @@ fn wrong_flags_are_told_in_the_words_that_scripts_know() {
         (&["tokens", "list", "--output"], "flag needs an argument: --output", list),
         (&["tokens", "list", "-o"], "flag needs an argument: 'o' in -o", list),
         (&["tokens", "create", "--comment"], "flag needs an argument: --comment", create),
-        (
-            &["tokens", "list", "-o", "yaml"],
-            "invalid argument \"yaml\" for \"-o, --output\" flag: accepted arguments are json and text",
-            list,
-        ),
+        (&["tokens", "list", "-o", "yaml"], "invalid argument \"yaml\" for \"-o, --output\" flag: accepted arguments are json and text", list),
         (
             &["-o", "yaml", "version"],
             "invalid argument \"yaml\" for \"-o, --output\" flag: accepted arguments are json and text",
@@ -51,11 +47,7 @@ fn wrong_flags_are_told_in_the_words_that_scripts_know() {
             "invalid argument \"maybe\" for \"--autoscope-enabled\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
             create,
         ),
-        (
-            &["tokens", "list", "--debug=maybe"],
-            "invalid argument \"maybe\" for \"--debug\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
-            list,
-        ),
+        (&["tokens", "list", "--debug=maybe"], "invalid argument \"maybe\" for \"--debug\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax", list),
         (&["tokens", "create", "x"], "accepts 0 arg(s), received 1", create),
         (&["current-user", "me", "x"], "accepts 0 arg(s), received 1", "databricks current-user me [flags]\n"),
         (&["clusters", "get", "a", "b"], "accepts at most 1 arg(s), received 2", "databricks clusters get CLUSTER_ID [flags]\n"),
@@ -116,7 +108,9 @@ fn help_is_data_and_no_error() {
     for words in ["", "tokens", "auth", "clusters", "current-user", "database"] {
         home.run(words).ok().notes("").shows("Usage:").shows("Commands:").shows("--profile");
     }
-    for words in ["configure", "auth env", "tokens create", "tokens revoke", "clusters get", "current-user me", "database generate-database-credential", "version"] {
+    for words in
+        ["configure", "auth env", "tokens create", "tokens revoke", "clusters get", "current-user me", "database generate-database-credential", "version"]
+    {
         let help = home.run(format!("{words} --help").as_str());
         help.ok().notes("").shows("Usage:").shows("Examples:\n").lacks("Options:");
         assert_eq!(home.run(format!("help {words}").as_str()).ok().stdout, help.stdout, "help {words}");
@@ -130,7 +124,7 @@ fn help_is_data_and_no_error() {
 }
 
 #[test]
-fn auth_lists_env_or_hides_it_but_has_it() {
+fn auth_env_has_help_whether_listed_or_not() {
     let home = Home::new();
     home.run("auth env --help").ok().shows("databricks auth env [flags]");
 }
@@ -147,7 +141,20 @@ fn the_version_has_the_forms_that_sdks_probe() {
     assert_eq!(
         keys,
         [
-            "ProjectName", "Version", "Branch", "Tag", "ShortCommit", "FullCommit", "CommitTime", "Summary", "Major", "Minor", "Patch", "Prerelease", "IsSnapshot", "BuildTime"
+            "ProjectName",
+            "Version",
+            "Branch",
+            "Tag",
+            "ShortCommit",
+            "FullCommit",
+            "CommitTime",
+            "Summary",
+            "Major",
+            "Minor",
+            "Patch",
+            "Prerelease",
+            "IsSnapshot",
+            "BuildTime"
         ]
     );
     let version = json.json();
@@ -216,16 +223,13 @@ fn extra_words_are_ignored_where_they_always_were() {
 #[test]
 fn json_is_sorted_indented_and_escaped_as_go_does_it() {
     let (home, workspace) = Home::signed_in();
-    workspace.order(Fault::on("GET", "/api/2.1/clusters/get").reply(Response::new(200).body(
-        "application/json",
-        r#"{"z":"<a> & b","empty":{},"none":[],"list":[1,{"b":2,"a":9007199254740993}],"a":1e400,"u":"é\u2028\u001b"}"#,
-    )));
     for format in ["text", "json"] {
-        workspace.clear_faults();
-        workspace.order(Fault::on("GET", "/api/2.1/clusters/get").reply(Response::new(200).body(
-            "application/json",
-            r#"{"z":"<a> & b","empty":{},"none":[],"list":[1,{"b":2,"a":9007199254740993}],"a":1e400,"u":"é\u2028\u001b"}"#,
-        )));
+        workspace.order(
+            Fault::on("GET", "/api/2.1/clusters/get").reply(
+                Response::new(200)
+                    .body("application/json", r#"{"z":"<a> & b","empty":{},"none":[],"list":[1,{"b":2,"a":9007199254740993}],"a":1e400,"u":"é\u2028\u001b"}"#),
+            ),
+        );
         home.run(["clusters", "get", "x", "-o", format]).ok().notes("").prints(
             r#"{
   "a": 1e400,
@@ -249,7 +253,8 @@ fn json_is_sorted_indented_and_escaped_as_go_does_it() {
 #[test]
 fn lists_are_tables_or_arrays_of_the_contracts_form() {
     let (home, workspace) = Home::signed_in();
-    let two = r#"{"token_infos":[{"token_id":"abc123","creation_time":1,"expiry_time":99999999999999999,"comment":"first <&>"},{"token_id":"d","expiry_time":-1}]}"#;
+    let two =
+        r#"{"token_infos":[{"token_id":"abc123","creation_time":1,"expiry_time":99999999999999999,"comment":"first <&>"},{"token_id":"d","expiry_time":-1}]}"#;
     let answer = |body: &str| workspace.order(Fault::on("GET", "/api/2.0/token/list").reply(Response::new(200).body("application/json", body.to_owned())));
     answer(two);
     home.run("tokens list -o json").ok().notes("").prints(

@@ -42,7 +42,7 @@ fn arguments_and_stderr_are_public() {
 #[test]
 fn every_form_of_a_secret_is_known() {
     let secret = "s3cret/with+signs";
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let hex: String = secret.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02X}"));
     for form in [
         secret.to_owned(),
         STANDARD.encode(secret),
