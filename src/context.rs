@@ -197,15 +197,15 @@ impl Workspace {
         message += &format!("Host:      {}\n", self.credential.host);
         message += &format!("Auth type: {}\n\nNext steps:", method.map_or_else(|| self.credential.method.to_owned(), crate::auth::Method::label));
         let with_profile = profile.as_ref().map_or(String::new(), |name| format!(" --profile {name}"));
-        if refusal.is_forbidden() {
-            message += "\n  - Verify you have the required permissions for this operation";
-        }
         let secret = if self.credential.method == "basic" { Attr::Password } else { Attr::Token };
         let refused_as_such = refusal.is_unauthenticated() || refusal.message.to_ascii_lowercase().contains("access token");
         if let Some(sourced) = self.settings.get(secret).filter(|_| refused_as_such) {
             let fix = if secret == Attr::Password { "Check your username/password" } else { "Regenerate your access token" };
             let name = profile.as_deref().unwrap_or("<name>");
             message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+        }
+        if refusal.is_forbidden() {
+            message += "\n  - Verify you have the required permissions for this operation";
         }
         message += &format!("\n  - Check your identity: databricks auth describe{with_profile}");
         if profile.is_none() {

@@ -4,8 +4,8 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn apply() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    drop(set_dumpable_behavior(DumpableBehavior::NotDumpable));
-    drop(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }));
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -96,7 +96,7 @@ impl Host {
             return Err(refuse("its name is not ASCII; give the name in its xn-- form"));
         }
         let name = name.to_ascii_lowercase();
-        check_name(&name).map_err(|why| refuse(why))?;
+        check_name(&name).map_err(refuse)?;
         let loopback = is_loopback(&name);
         if scheme == "http" && !loopback {
             return Err(refuse("it must start with https:// (plain http would send the token unprotected)").hint(format!("Try: --host https://{name}")));

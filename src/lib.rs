@@ -12,6 +12,8 @@
 //! | `http`, `config`, `ui` | requests; profile file and settings; prompts and output |
 //! | `secret`, `text`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
 
+#![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]
+
 mod auth;
 mod clock;
 mod commands;

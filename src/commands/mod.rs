@@ -14,6 +14,8 @@ mod configure;
 mod endpoint;
 mod help;
 mod json_input;
+#[cfg(test)]
+mod reference;
 pub(crate) mod usage;
 mod version;
 

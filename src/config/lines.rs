@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::{memchr, memchr_iter, memchr2, memmem};
+
 /// One item of the file: a line, or the several lines of one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -74,15 +76,20 @@ impl<'a> Lines<'a> {
         Self { bytes, next, line: 1 }
     }
 
+    /// Walks over a part of the file whose first item starts at `range.start` in line `line`.
+    pub(crate) fn within(bytes: &'a [u8], range: Range<usize>, line: usize) -> Self {
+        Self { bytes: &bytes[..range.end], next: range.start, line }
+    }
+
     /// The end of the line that starts at `start`, behind its line feed.
     fn line_end(&self, start: usize) -> usize {
-        self.bytes[start..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |feed| start + feed + 1)
+        memchr(b'\n', &self.bytes[start..]).map_or(self.bytes.len(), |feed| start + feed + 1)
     }
 
     /// Reads the key and value at `content`; moves the end of the item on where the value goes over several lines.
     fn entry(&self, content: Range<usize>, end: &mut usize) -> Result<Entry, Fault> {
         let line = &self.bytes[content.clone()];
-        let delimiter = line.iter().position(|byte| matches!(byte, b'=' | b':')).ok_or(Fault::NoDelimiter)?;
+        let delimiter = memchr2(b'=', b':', line).ok_or(Fault::NoDelimiter)?;
         if delimiter == 0 {
             return Err(Fault::EmptyKey);
         }
@@ -122,7 +129,8 @@ impl Iterator for Lines<'_> {
         if start >= self.bytes.len() {
             return None;
         }
-        let mut end = self.line_end(start);
+        let first_end = self.line_end(start);
+        let mut end = first_end;
         let content = trimmed(self.bytes, start..end);
         let kind = match self.bytes[content.clone()].first() {
             None => Kind::Blank,
@@ -134,14 +142,14 @@ impl Iterator for Lines<'_> {
             Some(_) => match self.entry(content, &mut end) {
                 Ok(entry) => Kind::Entry(entry),
                 Err(fault) => {
-                    end = self.line_end(start);
+                    end = first_end;
                     Kind::Bad(fault)
                 }
             },
         };
         self.next = end;
         let line = self.line;
-        self.line += self.bytes[start..end].iter().filter(|byte| **byte == b'\n').count();
+        self.line += 1 + memchr_iter(b'\n', &self.bytes[first_end..end]).count();
         Some(Item { bytes: start..end, line, kind })
     }
 }
@@ -153,7 +161,7 @@ pub(crate) fn value(raw: &[u8]) -> Cow<'_, [u8]> {
         let inside = &text[quote.len()..];
         return Cow::Borrowed(find(inside, quote).map_or(text, |close| &inside[..close]));
     }
-    let (first, rest) = match text.iter().position(|byte| *byte == b'\n') {
+    let (first, rest) = match memchr(b'\n', text) {
         None => (text, None),
         Some(feed) => (text[..feed].trim_ascii(), Some(&text[feed + 1..])),
     };
@@ -198,6 +206,9 @@ fn joined(head: &[u8], rest: &[u8]) -> Vec<u8> {
 
 /// A comment inside a line starts with ` #`, or else with ` ;`; without the space in front the character belongs to the value.
 fn without_comment(text: &[u8]) -> &[u8] {
+    if memchr2(b'#', b';', text).is_none() {
+        return text;
+    }
     find(text, b" #").or_else(|| find(text, b" ;")).map_or(text, |at| text[..at].trim_ascii())
 }
 
@@ -222,7 +233,7 @@ fn opening_quote(text: &[u8]) -> Option<&'static [u8]> {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    memmem::find(text, wanted)
 }
 
 fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {

@@ -137,7 +137,7 @@ impl Settings {
     pub(crate) fn of_profile(profile: &Profile<'_>, path: &Path) -> Self {
         let mut settings = Self::empty();
         settings.put(Attr::Profile, profile.name, Source::Derived);
-        settings.fill_from_fields(profile.name, &profile.fields, path);
+        settings.fill_from_fields(profile.name, &profile.fields(), path);
         settings.take_ids_from_host();
         settings
     }

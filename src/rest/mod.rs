@@ -1,10 +1,14 @@
 //! The REST API as tables: an [`Endpoint`] is one call, and from its one definition follow the command's flags, its help, the request, the check of `--json`, and how the
 //! reply is shown. Adding a call is adding a constant; adding an API is one file and its line in [`GROUPS`].
 
+use std::fmt;
+
 use jiff::Timestamp;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http::Verb;
+use crate::rest::paging::Key;
 
 mod clusters;
 pub(crate) mod current_user;
@@ -219,12 +223,42 @@ pub(crate) enum Cell {
     Made(fn(&Item<'_>, Timestamp) -> String),
 }
 
-/// An item of a list: its keys with their raw JSON.
-pub(crate) type Item<'a> = std::collections::BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>;
+/// An item of a list: its keys with their raw JSON, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Item<'a>(Vec<(Key<'a>, &'a RawValue)>);
+
+impl<'a> Item<'a> {
+    /// The raw JSON of a key; of several, the last counts.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().rfind(|(Key(own), _)| own == key).map(|(_, raw)| raw.get())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Item<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Item<'de>, M::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Item(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
 
 /// The text of a key: a string without its quotes, anything else as its JSON; empty if absent or null.
 pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
-    match item.get(key).map(|raw| raw.get()) {
+    match item.get(key) {
         None | Some("null") => String::new(),
         Some(raw) if raw.starts_with('"') => serde_json::from_str(raw).unwrap_or_default(),
         Some(raw) => raw.to_owned(),
@@ -233,7 +267,7 @@ pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
 
 /// The whole number under a key.
 pub(crate) fn number_of(item: &Item<'_>, key: &str) -> Option<i64> {
-    item.get(key)?.get().parse().ok()
+    item.get(key)?.parse().ok()
 }
 
 /// A fresh id for a request that the server uses to recognise repetitions.

@@ -60,7 +60,8 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
 }
 
 /// A string that is borrowed from the body where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
+#[derive(Debug)]
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

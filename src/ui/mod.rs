@@ -324,6 +324,9 @@ fn write_fully(target: impl std::os::fd::AsFd, mut data: &[u8]) -> io::Result<()
 
 /// Columns that a text takes on a terminal.
 fn columns(text: &str) -> usize {
+    if text::is_printable_ascii(text) {
+        return text.len();
+    }
     text.chars().map(|character| character.width().unwrap_or(0)).sum()
 }
 

@@ -15,7 +15,6 @@
 //!   commands printed, and values given to [`Home::secret`] are swept for.
 
 #![allow(dead_code, reason = "not every story needs every part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod run;
 mod sweep;
@@ -183,7 +182,6 @@ impl Home {
     }
 
     /// Writes a file with mode 0600; a relative path begins at the home folder.
-    #[expect(clippy::disallowed_methods, reason = "a test prepares what the program finds")]
     pub(crate) fn write(&self, path: &Path, content: impl AsRef<[u8]>) {
         let path = self.path().join(path);
         std::fs::write(&path, content).unwrap();

@@ -97,7 +97,6 @@ impl<'h> Run<'h> {
         self
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
     pub(crate) fn run(self) -> Outcome {
         let mut command = Command::new(&self.program);
         command.args(&self.words).current_dir(&self.folder).env_clear();

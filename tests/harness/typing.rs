@@ -18,7 +18,6 @@ pub(crate) struct Typing<'h> {
 }
 
 impl<'h> Typing<'h> {
-    #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
     pub(super) fn start(home: &'h Home, program: &str, words: &[OsString], variables: &[(&str, &str)]) -> Typing<'h> {
         // The driver passes on only what is set here, and the test's own environment is cleared by `env -i`.
         let mut command = Command::new("env");

@@ -41,11 +41,11 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
     let Some(wanted) = arguments::text(matches, "host") else { return Ok(selection) };
     let host = Host::parse(wanted)?;
     let profiles = context.file.profiles()?;
-    let is_meant = |profile: &&Profile<'_>| profile.get(Attr::Host).and_then(|own| Host::parse(own).ok()).is_some_and(|own| own == host);
+    let is_meant = |profile: &&Profile<'_>| profile.get(Attr::Host).and_then(|own| Host::parse(&own).ok()).is_some_and(|own| own == host);
     if let Some(name) = &selection.profile {
         let own = profiles.iter().find(|profile| profile.name == name);
         if let Some(own) = own.filter(|own| !is_meant(own)) {
-            let (name, own) = (text::quoted(name), text::quoted(own.get(Attr::Host).unwrap_or_default()));
+            let (name, own) = (text::quoted(name), text::quoted(&own.get(Attr::Host).unwrap_or_default()));
             return Err(Failure::new(format!(
                 "--profile {name} has host {own}, which conflicts with --host {}. Use --profile only to select a profile",
                 text::quoted(wanted)
