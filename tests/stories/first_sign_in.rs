@@ -65,6 +65,22 @@ fn a_token_that_the_workspace_does_not_know_is_not_written() {
 }
 
 #[test]
+fn a_token_pasted_as_the_host_is_not_looked_up() {
+    let (home, workspace) = fresh();
+    let mut typing = home.typing("configure");
+    // One that is no secret, because it stands on the screen now.
+    typing.asked(HOST).answer(&made_up_token());
+    typing.wait_for(">> this looks like a personal access token");
+    typing.send(CLEAR);
+    typing.answer(workspace.url());
+    typing.asked(TOKEN).answer(workspace.token());
+    typing.end().ok();
+    let token = made_up_token();
+    home.run("configure --verify").fails();
+    home.command("configure --verify").env("DATABRICKS_HOST", &token).stdin(workspace.token()).run().fails().lacks(&token);
+}
+
+#[test]
 fn a_host_where_nobody_answers_is_told_and_nothing_is_written() {
     let home = Home::new();
     let token = made_up_token();
