@@ -91,8 +91,8 @@ fn unknown_flag(given: &str, arguments: &[String], command: &clap::Command) -> S
             let meant = command.get_arguments().any(|argument| argument.get_short() == Some(other));
             let meant = if meant && other != letter { format!("\n\nDid you mean \"-{other}\"?") } else { String::new() };
             // Compat: of several letters in one word, those from the unknown one on are shown.
-            let shorts = arguments.iter().filter(|word| !word.starts_with("--")).filter_map(|word| word.strip_prefix('-'));
-            let rest = shorts.filter_map(|shorts| shorts.find(letter).map(|at| &shorts[at..])).next().unwrap_or(given.trim_start_matches('-'));
+            let mut shorts = arguments.iter().filter(|word| !word.starts_with("--")).filter_map(|word| word.strip_prefix('-'));
+            let rest = shorts.find_map(|shorts| shorts.find(letter).map(|at| &shorts[at..])).unwrap_or(given.trim_start_matches('-'));
             format!("unknown shorthand flag: '{}' in -{}{meant}", text::one_line(&letter.to_string()), text::one_line(rest))
         }
     }
