@@ -5,5 +5,9 @@
 
 mod architecture;
 #[cfg(target_os = "linux")]
+mod harness;
+#[cfg(target_os = "linux")]
+mod stories;
+#[cfg(target_os = "linux")]
 mod terminal;
 mod workspace;

@@ -55,7 +55,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         present.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
     };
 
-    let given = arguments::text(matches, "host").or_else(|| context.env.get(env::HOST));
+    // An empty --host counts as not given: scripts pass variables that may be empty.
+    let given = arguments::text(matches, "host").filter(|host| !host.trim().is_empty()).or_else(|| context.env.get(env::HOST));
     let host = host(context, given, present(Attr::Host))?;
     let wants_cluster = arguments::is_on(matches, "configure-cluster");
     let cluster_from_env = context.env.get(env::CLUSTER_ID);
@@ -123,7 +124,13 @@ fn host(context: &Context<'_>, given: Option<&str>, present: Option<&str>) -> Re
     if !context.ui.can_prompt() {
         return Err(Failure::new("host must be set in non-interactive mode").hint(format!("Add --host https://<workspace>, or set {}", env::HOST)).into());
     }
-    let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
+    // The typed text stands above the complaint, which has one line: the reason alone.
+    let check = |typed: &str| {
+        Host::parse(typed).map(|host| host.to_string()).map_err(|failure| {
+            let said = failure.to_string();
+            said.split_once(" is not a workspace host: ").map_or(said.as_str(), |(_, why)| why).to_owned()
+        })
+    };
     let typed = context.ui.prompter().text("Databricks workspace host (https://...)", present, &check)?;
     Ok(Host::parse(&typed)?)
 }

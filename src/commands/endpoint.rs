@@ -104,7 +104,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
         }
     }
     if endpoint.json && !given.iter().skip(flags_given.min(given.len())).any(|(field, _)| field.place == Place::Body) && needs_body(endpoint, &given) {
-        return Err(context.usage_error(UsageError::new("please provide command input in JSON format by specifying the --json flag")));
+        return Err(Failure::new("please provide command input in JSON format by specifying the --json flag").into());
     }
     let request = request(endpoint, &given);
     match &endpoint.reply {

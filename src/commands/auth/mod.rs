@@ -27,7 +27,7 @@ pub(crate) static GROUP: Group = Group {
 /// The flags that every command below `auth` takes.
 pub(crate) fn flags(command: clap::Command) -> clap::Command {
     command
-        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true))
+        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true).help_heading("Flags"))
         .arg(arguments::value("account-id", "id", "The Databricks account").global(true).hide(true))
         .arg(arguments::value("workspace-id", "id", "The workspace").global(true).hide(true))
 }
