@@ -1,5 +1,6 @@
 //! `configure`: host and token into a profile, and a cluster if asked for.
 
+use std::cell::OnceCell;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use anyhow::Result;
@@ -71,7 +72,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     typed.extend(token.as_ref().map(|token| (Attr::Token, token.expose())));
     let mut asking = typed.clone();
     asking.extend(present(Attr::WorkspaceId).map(|id| (Attr::WorkspaceId, id)));
-    let ask = || context.workspace_of(Settings::of_values(&asking));
+    let workspace = OnceCell::new();
+    let ask = || match workspace.get() {
+        Some(workspace) => Ok(workspace),
+        None => context.workspace_of(Settings::of_values(&asking)).map(|connected| workspace.get_or_init(|| connected)),
+    };
     let user = if verify && token.is_some() {
         let user = ask()?.who().map_err(|error| {
             Failure::new(format!("the token was not written, because {host} did not confirm it: {error:#}"))
@@ -82,7 +87,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         None
     };
     let picked = match cluster_from_env {
-        None if wants_cluster => Some(cluster_picker::pick(context, &ask()?)?),
+        None if wants_cluster => Some(cluster_picker::pick(context, ask()?)?),
         _ => None,
     };
     if let Some(cluster) = picked.as_deref().or(cluster_from_env) {

@@ -356,7 +356,7 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     if matches!(endpoint.verb, Verb::Post | Verb::Put | Verb::Patch) {
         request = request.json(format!("{{{}}}", body.join(",")).into_bytes());
     }
-    if !endpoint.mints {
+    if endpoint.repeatable {
         request.repeat = Repeat::Freely;
     }
     request

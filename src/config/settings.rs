@@ -95,6 +95,8 @@ pub(crate) struct Shadowed {
 pub(crate) struct Selection {
     /// `--profile`.
     pub(crate) profile: Option<String>,
+    /// Whether the profile was found by its host, which `--host` of the `auth` commands names.
+    pub(crate) by_host: bool,
     /// `--host`: overrides every other host.
     pub(crate) host: Option<String>,
     /// Taken when nothing else names a profile; a section that is missing is then no error. Compat: `auth env` assumes `DEFAULT`, whatever the default profile is.
@@ -405,7 +407,7 @@ const BOUND_TO_THE_PROFILE: [Attr; 6] = [Attr::WorkspaceId, Attr::AccountId, Att
 
 fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Choice> {
     let named = match (&selection.profile, env.get(env::CONFIG_PROFILE)) {
-        (Some(name), _) => Some((name.as_str(), Source::Flag("--profile"))),
+        (Some(name), _) => Some((name.as_str(), Source::Flag(if selection.by_host { "--host" } else { "--profile" }))),
         (None, Some(name)) => Some((name, Source::Env(env::CONFIG_PROFILE))),
         (None, None) => None,
     };

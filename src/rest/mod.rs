@@ -56,8 +56,10 @@ pub(crate) struct Endpoint {
     /// Whether `--json` is taken.
     pub(crate) json: bool,
     pub(crate) reply: Reply,
-    /// Whether the call makes a credential: then it is never silently repeated, and never sent with less than its user typed.
+    /// Whether the call makes a credential: then it is never sent with less than its user typed.
     pub(crate) mints: bool,
+    /// Whether doing the call twice is no more than doing it once, so that it may be sent again when a reply was lost.
+    pub(crate) repeatable: bool,
 }
 
 /// What most calls have in common, to be overridden by `..Endpoint::PLAIN`.
@@ -74,6 +76,7 @@ impl Endpoint {
         json: false,
         reply: Reply::Object,
         mints: false,
+        repeatable: true,
     };
 }
 

@@ -42,6 +42,7 @@ static CREATE: Endpoint = Endpoint {
     fields: &[PRINCIPAL, LIFETIME],
     json: true,
     mints: true,
+    repeatable: false,
     ..Endpoint::PLAIN
 };
 
@@ -77,6 +78,7 @@ static ACCOUNT_CREATE: Endpoint = Endpoint {
     fields: &[ACCOUNT, PRINCIPAL, LIFETIME],
     json: true,
     mints: true,
+    repeatable: false,
     ..Endpoint::PLAIN
 };
 

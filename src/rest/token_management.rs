@@ -43,6 +43,7 @@ static CREATE_OBO_TOKEN: Endpoint = Endpoint {
     ],
     json: true,
     mints: true,
+    repeatable: false,
     ..Endpoint::PLAIN
 };
 

@@ -37,6 +37,7 @@ static CREATE: Endpoint = Endpoint {
     ],
     json: true,
     mints: true,
+    repeatable: false,
     ..Endpoint::PLAIN
 };
 

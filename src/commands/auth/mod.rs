@@ -54,6 +54,7 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
         }
         return Ok(selection);
     }
+    selection.by_host = true;
     let meant: Vec<&Profile<'_>> = profiles.iter().filter(is_meant).collect();
     let default = context.file.default_profile()?;
     selection.profile = match (meant.as_slice(), default) {

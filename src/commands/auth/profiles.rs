@@ -35,7 +35,7 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 /// How many profiles are tried at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// How long a profile is tried.
 const LIMIT: Duration = Duration::from_secs(5);
 
