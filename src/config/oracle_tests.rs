@@ -1,0 +1,138 @@
+//! The dialect and the edits, held against the readers of the Go SDK and of the Python SDK.
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::config::document::Document;
+use crate::config::plain;
+
+#[path = "../../tests/peers/oracle.rs"]
+mod oracle;
+
+use oracle::{Oracle, Sections};
+
+fn ours(document: &Document) -> Sections {
+    let mut sections = Sections::new();
+    for (section, field) in document.fields() {
+        sections.entry(section.to_owned()).or_default().insert(field.key.to_owned(), field.value.into_owned());
+    }
+    sections
+}
+
+/// Without the sections that hold nothing: readers differ in whether those exist.
+fn with_keys(mut sections: Sections) -> Sections {
+    sections.retain(|_, keys| !keys.is_empty());
+    sections
+}
+
+/// All but one key of one section.
+fn others(mut sections: Sections, section: &str, key: &str) -> Sections {
+    if let Some(keys) = sections.get_mut(section) {
+        keys.retain(|present, _| !present.eq_ignore_ascii_case(key));
+    }
+    with_keys(sections)
+}
+
+/// Whether Go and Python read the same: Python's keys are lower case.
+fn agree(go: &Sections, python: &Sections) -> bool {
+    let lower = |sections: &Sections| -> Vec<(String, String, String)> {
+        let mut all: Vec<_> = sections
+            .iter()
+            .flat_map(|(section, keys)| keys.iter().map(move |(key, value)| (section.clone(), key.to_lowercase(), value.clone())))
+            .collect();
+        all.sort();
+        all
+    };
+    lower(go) == lower(python)
+}
+
+/// Files as people and tools leave them: every kind of line in any order, either line end.
+fn any_file() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        6 => "[!-~]{1,10}",
+        2 => "[ -~]{0,14}",
+        1 => "[ -~äß€\u{a0}\u{85}\u{2003}\t\u{b}\u{c}]{0,8}",
+        1 => "[`\"'\\\\#; a]{1,8}",
+        1 => "(\"\"\"|`|'|\")[a-z \"'`]{0,5}(\"\"\"|`|'|\")( [;#].{0,3})?",
+    ];
+    let line = prop_oneof![
+        2 => Just(String::new()),
+        1 => "[ \t]{1,3}",
+        2 => "[ \t]{0,2}[#;][ -~]{0,12}",
+        5 => "\\[(DEFAULT|a|b|pro d|__settings__|x.y|Ü)\\]([ ]{0,2}|[ ]?; c|x)",
+        1 => "[ ]{0,2}\\[[ ]?[a-z\\]\\[]{0,4}[ ]?\\]",
+        12 => ("[ \t]{0,2}(host|token|Token|cluster_id|custom|k k|k-1)[ ]{0,3}[=:][ ]{0,2}", value).prop_map(|(start, value)| start + &value),
+        2 => "(host|token) = [a-z]{1,5} [#;] ?[a-z ]{0,6}",
+        1 => "token = [a-z]{1,5}\\\\ ?",
+        1 => "(\"k k\"|`k=`|\"\"\"k\"\"\"|-|'k'|k\"|%) ?= ?v",
+        1 => "[ ]{0,4}[a-z]{1,8}",
+    ];
+    (prop::collection::vec(line, 0..12), prop_oneof![3 => Just("\n"), 1 => Just("\r\n")], any::<bool>(), 0..20)
+        .prop_map(|(lines, end, last, mark)| format!("{}{}{}", if mark == 0 { "\u{feff}" } else { "" }, lines.join(end), if last { end } else { "" }))
+}
+
+fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { cases, max_global_rejects: 1_000_000, failure_persistence: None, ..ProptestConfig::default() };
+    if let Err(error) = TestRunner::new(config).run(&strategy, test) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn every_file_that_the_go_sdk_reads_is_read_alike() {
+    let go = RefCell::new(Oracle::go());
+    let readable = RefCell::new(0);
+    run(10_000, any_file(), |file| {
+        let Ok(theirs) = go.borrow_mut().read(&file) else { return Ok(()) };
+        *readable.borrow_mut() += 1;
+        let document = Document::new(file.into_bytes());
+        prop_assert_eq!(document.first_bad_line(), None);
+        prop_assert_eq!(with_keys(ours(&document)), with_keys(theirs));
+        Ok(())
+    });
+    assert!(*readable.borrow() > 3_000, "only {} files were readable", readable.borrow());
+}
+
+#[test]
+fn what_is_written_is_read_by_all_and_nothing_else_changes() {
+    let (go, python) = (RefCell::new(Oracle::go()), RefCell::new(Oracle::python()));
+    let written = RefCell::new(0);
+    let section = prop_oneof![4 => "(DEFAULT|a|b|pro d|new)", 1 => "[ -~äß\u{a0}]{1,8}"];
+    let key = "(host|token|cluster_id)";
+    let value = prop_oneof![3 => "[!-~]{1,12}", 1 => "[ -~äß€\u{a0}\u{85}\t]{1,12}"];
+    run(10_000, (any_file(), section, key, value), |(file, section, key, value)| {
+        if plain::check_profile_name(&section).is_err() || plain::check_value(&key, &value).is_err() {
+            return Ok(());
+        }
+        let before = Document::new(file.clone().into_bytes());
+        if before.first_bad_line().is_some() {
+            return Ok(());
+        }
+        let mut after = before.clone();
+        after.set(&section, &[(&key, &value)]);
+        let mut again = after.clone();
+        again.set(&section, &[(&key, &value)]);
+        prop_assert_eq!(again.into_bytes(), after.clone().into_bytes());
+        let text = String::from_utf8(after.into_bytes()).expect("text");
+
+        let (go_before, python_before) = (go.borrow_mut().read(&file), python.borrow_mut().read(&file));
+        if let Ok(before) = &go_before {
+            let after = go.borrow_mut().read(&text).map_err(|error| TestCaseError::fail(format!("Go: {error} in {text:?}")))?;
+            prop_assert_eq!(after.get(&section).and_then(|keys| keys.get(&key)), Some(&value), "Go, {:?}", text);
+            prop_assert_eq!(others(after, &section, &key), others(before.clone(), &section, &key), "Go, {:?}", text);
+        }
+        if let Ok(before) = &python_before {
+            let (after, public) = python.borrow_mut().read_both(&text).map_err(|error| TestCaseError::fail(format!("Python: {error} in {text:?}")))?;
+            prop_assert_eq!(after.get(&section).and_then(|keys| keys.get(&key)), Some(&value), "Python, {:?}", text);
+            if section != "DEFAULT" {
+                prop_assert_eq!(&public[&section][&key], &value, "configparser, {:?}", text);
+            }
+            prop_assert_eq!(others(after, &section, &key), others(before.clone(), &section, &key), "Python, {:?}", text);
+        }
+        *written.borrow_mut() += usize::from(go_before.is_ok() && python_before.is_ok());
+        Ok(())
+    });
+    assert!(*written.borrow() > 1_000, "only {} edits could be held against both", written.borrow());
+}
