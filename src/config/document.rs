@@ -132,10 +132,12 @@ impl Document {
         let mut present = self.entries(section, key);
         let Some((last, entry)) = present.pop() else { return false };
         let raw = &self.bytes[entry.value.clone()];
-        let unchanged = raw.trim_ascii() == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes();
+        let indent = self.indent(last.start..entry.key.start);
+        let plain_key = last.start + indent.len() == entry.key.start;
+        let unchanged = lines::trim(raw) == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes() && plain_key;
         if !unchanged {
-            let indent = &self.bytes[last.start..entry.key.start];
-            let delimiter = &self.bytes[entry.key.end..entry.value.start];
+            // A key in quotes loses them: Python's reader takes them for a part of the key.
+            let delimiter = if plain_key { &self.bytes[entry.key.end..entry.value.start] } else { b" =" };
             let gap = &raw[..raw.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(raw.len())];
             let gap: &[u8] = if gap.is_empty() && raw.trim_ascii().is_empty() && delimiter.starts_with(b" ") { b" " } else { gap };
             let line_end = self.line_end_of(&last);
@@ -174,7 +176,7 @@ impl Document {
         Lines::new(&self.bytes).filter_map(move |item| match item.kind {
             Kind::Blank | Kind::Comment => None,
             Kind::Section(name) => {
-                section = std::str::from_utf8(&self.bytes[name]).ok().map(str::trim);
+                section = std::str::from_utf8(&self.bytes[name]).ok();
                 section.map(|name| Step::Header(name, item.bytes))
             }
             Kind::Entry(entry) => Some(Step::Entry(section, entry, item.bytes, item.line)),
@@ -208,7 +210,7 @@ impl Document {
                 Step::Entry(Some(name), entry, bytes, _) if name == section => {
                     let lead = &self.bytes[bytes.start..entry.value.start];
                     let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
-                    let indent = self.bytes[bytes.start..entry.key.start].to_vec();
+                    let indent = self.indent(bytes.start..entry.key.start).to_vec();
                     // A backslash at the very end of the file waits for a next line: a new entry goes above it.
                     let dangling = self.bytes[bytes.clone()].trim_ascii_end().ends_with(b"\\") && bytes.end == self.bytes.len();
                     end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
@@ -217,6 +219,12 @@ impl Document {
             }
         }
         end
+    }
+
+    /// The white space that a line begins with, up to its key and the quote that may stand before that.
+    fn indent(&self, before_key: Range<usize>) -> &[u8] {
+        let lead = &self.bytes[before_key];
+        &lead[..lead.len() - lines::trim_start(lead).len()]
     }
 
     fn insert_line(&mut self, at: usize, line: &str) {
