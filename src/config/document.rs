@@ -140,6 +140,7 @@ impl Document {
             let delimiter = if plain_key { &self.bytes[entry.key.end..entry.value.start] } else { b" =" };
             let gap = &raw[..raw.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(raw.len())];
             let gap: &[u8] = if gap.is_empty() && raw.trim_ascii().is_empty() && delimiter.starts_with(b" ") { b" " } else { gap };
+            let gap = if plain_key { gap } else { b" " };
             let line_end = self.line_end_of(&last);
             let mut new = Vec::new();
             if let Some(comment) = lines::comment(raw) {
@@ -204,7 +205,13 @@ impl Document {
     /// Behind the last entry of a section (or its header), and how its entries are written.
     fn end_of_section(&self, section: &str) -> Option<(usize, Style)> {
         let mut end = None;
+        let mut bare = false;
         for step in self.steps() {
+            // Python's reader takes a header that is indented deeper than the entry above it for a part of that entry.
+            if let (Step::Header(_, bytes), true, Some((_, style))) = (&step, bare, &mut end) {
+                *style = Style { indent: self.indent(bytes.clone()).to_vec(), ..Style::default() };
+            }
+            bare = matches!(&step, Step::Header(name, _) if *name == section);
             match step {
                 Step::Header(name, bytes) if name == section => end = Some((bytes.end, Style::default())),
                 Step::Entry(Some(name), entry, bytes, _) if name == section => {
@@ -212,7 +219,7 @@ impl Document {
                     let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
                     let indent = self.indent(bytes.start..entry.key.start).to_vec();
                     // A backslash at the very end of the file waits for a next line: a new entry goes above it.
-                    let dangling = self.bytes[bytes.clone()].trim_ascii_end().ends_with(b"\\") && bytes.end == self.bytes.len();
+                    let dangling = lines::trim(&self.bytes[bytes.clone()]).ends_with(b"\\") && bytes.end == self.bytes.len();
                     end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
                 }
                 _ => {}
@@ -221,9 +228,9 @@ impl Document {
         end
     }
 
-    /// The white space that a line begins with, up to its key and the quote that may stand before that.
-    fn indent(&self, before_key: Range<usize>) -> &[u8] {
-        let lead = &self.bytes[before_key];
+    /// The white space that a line (or the part of it before its key) begins with.
+    fn indent(&self, line: Range<usize>) -> &[u8] {
+        let lead = &self.bytes[line];
         &lead[..lead.len() - lines::trim_start(lead).len()]
     }
 
@@ -335,6 +342,9 @@ mod tests {
         assert_eq!(set("[a]\n\thost=x", "a", "token", "t"), "[a]\n\thost=x\n\ttoken=t\n");
         assert_eq!(set("[a]", "a", "token", "t"), "[a]\ntoken = t\n");
         assert_eq!(set("", "a", "token", "t"), "[a]\ntoken = t\n");
+        assert_eq!(set("[a]\n  [b]\n", "a", "token", "t"), "[a]\n  token = t\n  [b]\n");
+        assert_eq!(set("[a]\n\"k\"=v\n`host`: x", "a", "token", "t"), "[a]\n\"k\"=v\n`host`: x\ntoken = t\n");
+        assert_eq!(set("[a]\n \"token\":old\n", "a", "token", "t"), "[a]\n token = t\n");
         assert_eq!(set("[b]\r\nk = 1", "a", "token", "t"), "[b]\r\nk = 1\r\n\r\n[a]\r\ntoken = t\r\n");
         assert_eq!(edited("", |document| document.set("a", &[("host", "h"), ("token", "t")])), "[a]\nhost  = h\ntoken = t\n");
     }

@@ -329,6 +329,12 @@ mod tests {
             ("k = 100%done", "100%done"),
             ("k = ; only a note", "; only a note"),
             ("k = v\r", "v"),
+            ("k =\u{a0}v\u{a0}", "v"),
+            ("\"k\" = v", "v"),
+            ("`k`=v", "v"),
+            ("\"\"\"k\"\"\": v", "v"),
+            ("k = `a`b` ; note", "a`b"),
+            ("k = \"\"\"a\"\"\"b\"\"\"", "a\"\"\"b"),
         ] {
             assert_eq!(read(&format!("[s]\n{line}\n")), [format!("s/k={value}")], "{line:?}");
         }
@@ -345,6 +351,7 @@ mod tests {
     #[test]
     fn a_value_may_go_over_lines() {
         assert_eq!(read("[a]\nk = \"\"\"one\ntwo\"\"\"\nl = 1\n"), ["a/k=one\ntwo", "a/l=1"]);
+        assert_eq!(read("[a]\nk = \"\"\"\none`\n\"\"\"two\"\"\" x\nl = 1\n"), ["a/k=\none`\n\"\"\"two", "a/l=1"]);
         assert_eq!(read("[a]\nk = one\n   two\n\tthree\nl = 1\n"), ["a/k=one\n   two\n\tthree", "a/l=1"]);
         assert_eq!(read("[a]\nk = `x\n[b]\ny`\n[c]\nl = 1"), ["a/k=x\n[b]\ny", "c/l=1"]);
     }

@@ -1,12 +1,12 @@
 //! The dialect and the edits, held against the readers of the Go SDK and of the Python SDK.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngSeed, TestRunner};
 
-use crate::config::document::Document;
+use crate::config::document::{DEFAULT_SECTION, Document};
 use crate::config::plain;
 
 #[path = "../../tests/peers/oracle.rs"]
@@ -46,14 +46,21 @@ fn others(mut sections: Sections, section: &str, key: &str) -> Sections {
 
 /// Whether a file falls into the same sections, keys and lines for Python as for us. Where a key is indented deeper than the one above it,
 /// Python takes it for a part of the value above; no edit of one line makes such a file mean the same to all.
-fn same_shape(ours: &Sections, python: &Sections) -> bool {
-    let shape = |sections: &Sections| -> BTreeSet<(String, String, bool)> {
-        sections
-            .iter()
-            .flat_map(|(section, keys)| keys.iter().map(move |(key, value)| (section.clone(), key.to_lowercase(), value.contains('\n'))))
-            .collect()
+fn same_shape(document: &Document, python: &Sections) -> bool {
+    let mut ours = ours(document);
+    for name in document.sections() {
+        ours.entry(name.to_owned()).or_default();
+    }
+    let lines = |value: &str| value.lines().filter(|line| !line.trim().is_empty()).count().max(1) + usize::from(value.starts_with('\n'));
+    let shape = |sections: &Sections| -> BTreeSet<(String, String, usize)> {
+        let keys = |(section, keys): (&String, &BTreeMap<String, String>)| -> Vec<_> {
+            let name = keys.is_empty() && section != DEFAULT_SECTION;
+            let name = name.then(|| (section.clone(), String::new(), 0));
+            keys.iter().map(|(key, value)| (section.clone(), key.to_lowercase(), lines(value))).chain(name).collect()
+        };
+        sections.iter().flat_map(keys).collect()
     };
-    shape(ours) == shape(python)
+    shape(&ours) == shape(python)
 }
 
 /// Files as people and tools leave them: every kind of line in any order, either line end.
@@ -82,7 +89,11 @@ fn any_file() -> impl Strategy<Value = String> {
 }
 
 fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = ProptestConfig { cases, max_global_rejects: 1_000_000, failure_persistence: None, ..ProptestConfig::default() };
+    let mut config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    // The same cases every time, so that a failure is about the last change; PROPTEST_RNG_SEED gives others.
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
     if let Err(error) = TestRunner::new(config).run(&strategy, test) {
         panic!("{error}");
     }
@@ -118,8 +129,8 @@ fn what_is_written_is_read_by_all_and_nothing_else_changes() {
         if before.first_bad_line().is_some() {
             return Ok(());
         }
-        let unedited = ours(&before);
-        let mut after = before.clone();
+        let unedited = before;
+        let mut after = unedited.clone();
         after.set(&section, &[(&key, &value)]);
         let mut again = after.clone();
         again.set(&section, &[(&key, &value)]);
@@ -141,8 +152,8 @@ fn what_is_written_is_read_by_all_and_nothing_else_changes() {
                 prop_assert_eq!(&public[&section][&key], &value, "configparser, {:?}", text);
             }
             prop_assert_eq!(others(after, &section, &key), others(before.clone(), &section, &key), "Python, {:?}", text);
+            *written.borrow_mut() += 1;
         }
-        *written.borrow_mut() += usize::from(go_before.is_ok() && python_before.is_ok());
         Ok(())
     });
     assert!(*written.borrow() > 1_000, "only {} edits could be held against both", written.borrow());
