@@ -1,4 +1,5 @@
 //! The integration tests: one binary, so that everything they share is built once.
 
+mod peers;
 mod terminal;
 mod workspace;

@@ -87,8 +87,8 @@ impl<'a> Lines<'a> {
             return Err(Fault::EmptyKey);
         }
         let value = trimmed(self.bytes, content.start + delimiter + 1..content.end);
-        // The reader that sets the dialect counts the line end when it tells an opening quote.
-        if let Some(quote) = opening_quote(&self.bytes[value.start..*end]) {
+        // At the very end of a file Go takes three quotes alone for a value; a further line would make them an opening quote, so they are that here.
+        if let Some(quote) = opening_quote(&self.bytes[value.clone()]) {
             let inside = value.start + quote.len();
             if rfind(&self.bytes[inside..*end], quote).is_none() {
                 let close = find(&self.bytes[*end..], quote).ok_or(Fault::UnclosedQuote)?;
@@ -221,7 +221,7 @@ fn unquoted(text: &[u8]) -> &[u8] {
 
 /// The quotes that may hold line ends: three double quotes, or a backtick.
 fn opening_quote(text: &[u8]) -> Option<&'static [u8]> {
-    if text.len() > 3 && text.starts_with(b"\"\"\"") {
+    if text.starts_with(b"\"\"\"") {
         Some(b"\"\"\"")
     } else if text.first() == Some(&b'`') {
         Some(b"`")
