@@ -7,6 +7,8 @@ mod architecture;
 #[cfg(target_os = "linux")]
 mod harness;
 #[cfg(target_os = "linux")]
+mod peers;
+#[cfg(target_os = "linux")]
 mod stories;
 #[cfg(target_os = "linux")]
 mod terminal;
