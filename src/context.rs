@@ -171,7 +171,7 @@ impl Workspace {
     /// Asks the workspace who the credential is.
     pub(crate) fn who(&self) -> Result<String> {
         let response = self.send(&Request::get(current_user::ME.path))?;
-        let fields: Item<'_> = response.parse(|body| serde_json::from_slice(body))?;
+        let fields: Item<'_> = response.parse(serde_json::from_slice)?;
         Ok(text_of(&fields, "userName"))
     }
 

@@ -483,7 +483,7 @@ mod tests {
                 scope.spawn(move || {
                     (0..5).for_each(|line| {
                         append(path, &format!("{writer}-{line}\n")).expect("append");
-                    })
+                    });
                 });
             }
         });

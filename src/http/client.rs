@@ -167,10 +167,6 @@ impl Client {
         Ok(Self { host, options, route, roots: Sources::of(env), engine: OnceLock::new() })
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
-    }
-
     /// Sends a request, again where that is safe and makes sense, and waits for the reply: 2xx, read whole.
     ///
     /// # Errors
@@ -822,7 +818,7 @@ mod tests {
             let address = format!("http://user:p%40ss^|w'd@127.0.0.1:{}", proxy.address.port());
             let client =
                 Client::new(Host::parse("https://h.example").expect("a host"), &Env::default().with("HTTPS_PROXY", &address), options()).expect("a client");
-            let error = network(client.send(Some(&Pat(client.host().clone())), &Request::new(Verb::Post, "/api/create").json("{}")));
+            let error = network(client.send(Some(&Pat(client.host.clone())), &Request::new(Verb::Post, "/api/create").json("{}")));
             (proxy.requests(), error)
         };
         let (requests, error) = through(reply("407 Proxy Authentication Required", &[], ""));

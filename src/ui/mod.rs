@@ -268,13 +268,6 @@ impl fmt::Debug for Ui {
     }
 }
 
-/// Leaves SIGINT, SIGTERM, SIGHUP and SIGQUIT to the caller, who has installed handlers of its own; otherwise they would still end the process
-/// once a question has been asked.
-pub(crate) fn release_signals() {
-    #[cfg(unix)]
-    terminal::release_signals();
-}
-
 /// The content of a lock, also after a panic elsewhere: text output has no invariant that a panic could break.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

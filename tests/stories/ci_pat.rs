@@ -96,8 +96,7 @@ fn configuring_again_replaces_how_to_sign_in_and_keeps_the_rest() {
     home.command("configure --host https://new.example").stdin(&token).run().ok().silent();
     let after = "# by hand\n[other]\nhost = https://other.example ; mine\n\n[DEFAULT]\n; note\nhost = https://new.example\nwarehouse_id = w-1\naccount_id = a-1\nworkspace_id = 7\nmy_key = my value\n\
                  cluster_id = c-1\n";
-    // The new line is aligned with the one above it.
-    assert_eq!(home.config(), format!("{after}token      = {token}\n\n[__settings__]\ndefault_profile = other\n"));
+    assert_eq!(home.config(), format!("{after}token = {token}\n\n[__settings__]\ndefault_profile = other\n"));
     // Once more changes nothing at all.
     let now = home.config();
     home.command("configure --host https://new.example").stdin(&token).run().ok().silent();
