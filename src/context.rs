@@ -14,8 +14,8 @@ use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sin
 use crate::rest::paging::{self, Page};
 use crate::rest::{Item, current_user, text_of};
 use crate::text;
-use crate::ui::Ui;
 use crate::ui::prompt::Choice;
+use crate::ui::{self, Ui};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -115,7 +115,7 @@ impl Context<'_> {
             () if self.ui.color() => Interactive::Output,
             () => Interactive::None,
         };
-        Caller { env: &self.env, command: &self.command, interactive, trace: &self.globals.trace }
+        Caller { env: &self.env, command: &self.command, interactive, talks: self.ui.talks_to_terminal(), trace: &self.globals.trace }
     }
 }
 
@@ -125,6 +125,8 @@ pub(crate) struct Caller<'a> {
     env: &'a Env,
     command: &'a str,
     interactive: Interactive,
+    /// Whether somebody at a terminal is told of long waits.
+    talks: bool,
     trace: &'a Trace,
 }
 
@@ -146,6 +148,9 @@ impl Workspace {
         }
         options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
         options.trace = caller.trace.clone();
+        if caller.talks && limit.is_none() {
+            options.notice = Some(Box::new(ui::aside));
+        }
         let client = Client::new(credential.host.clone(), caller.env, options)?;
         Ok(Self { settings, credential, client })
     }
