@@ -13,8 +13,8 @@ use crate::commands::{Arity, arguments, help, json_input};
 use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
-use crate::http::{Repeat, Request, Verb};
-use crate::rest::{Cell, Endpoint, Field, Filter, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Verb};
+use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
 use crate::ui::Audience;
 use crate::ui::output::{Cell as ShownCell, Tint};
@@ -110,7 +110,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     match &endpoint.reply {
         Reply::Empty => workspace.send(&request).map(drop),
         Reply::Object => {
-            let response = workspace.send(&request)?;
+            let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
             context.ui.out_json(response.text()?)
         }
         Reply::List(list) => show_list(context, &workspace, &request, list, limit, &kept),
@@ -182,6 +182,20 @@ fn kept(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches
         }
     }
     Ok(kept)
+}
+
+/// Where the reply of a call that makes something was lost, and the API has a list of what there is, its hint becomes the command to look with.
+fn say_how_to_check(context: &Context<'_>, endpoint: &Endpoint, error: anyhow::Error) -> anyhow::Error {
+    let lost = error.downcast_ref::<NetworkError>().is_some_and(|error| error.kind() == NetworkErrorKind::LostReply);
+    let word = context.command.split(' ').next().unwrap_or_default();
+    let group = GROUPS.iter().find(|group| group.name == word);
+    match group.and_then(|group| group.endpoints.iter().find(|sibling| matches!(sibling.reply, Reply::List(_)))) {
+        Some(list) if lost && endpoint.mints => {
+            let hint = format!("See what exists now before you repeat it, so that nothing is created twice: databricks {word} {}", list.name);
+            Failure::new(format!("{error:#}")).hint(hint).into()
+        }
+        _ => error,
+    }
 }
 
 /// Whether the call makes no sense without a body that only `--json` can give.

@@ -18,6 +18,9 @@ use crate::text;
 /// Where the documentation explains the attributes; scripts search error texts for the words before it.
 pub(crate) const UNIFIED_AUTH_PAGE: &str = "https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication";
 
+/// Longer values are cut in messages; no name of a profile is longer.
+const LONGEST_SHOWN: usize = 255;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -226,11 +229,13 @@ impl Settings {
     pub(crate) fn missing_profile(&self, file: &ProfileFile) -> Option<Failure> {
         let name = self.text(Attr::Profile).filter(|_| self.profile_missing)?;
         let path = file.path().ok()?;
-        let mut failure = Failure::new(format!("resolve: {} has no {} profile configured{}", path.display(), text::one_line(name), self.summary()));
+        let shown = text::shortened(name, LONGEST_SHOWN);
+        let shown = text::one_line(&shown);
+        let mut failure = Failure::new(format!("resolve: {} has no {shown} profile configured{}", path.display(), self.summary()));
         if let Some(hint) = file::hint_of_profiles(file, name) {
             failure = failure.hint(hint);
         }
-        Some(failure.hint(format!("To make it: databricks configure --profile {}", text::one_line(name))))
+        Some(failure.hint(format!("To make it: databricks configure --profile {shown}")))
     }
 
     pub(crate) fn get(&self, attr: Attr) -> Option<&Sourced> {
@@ -323,8 +328,8 @@ impl Settings {
         let mut variables = Vec::new();
         for (attr, sourced) in self.iter() {
             let shown = match &sourced.value {
-                Value::Plain(text) => text::one_line(text),
-                Value::Hidden(_) => "***".into(),
+                Value::Plain(text) => text::one_line(&text::shortened(text, LONGEST_SHOWN)).into_owned(),
+                Value::Hidden(_) => "***".to_owned(),
             };
             config.push(format!("{}={shown}", attr.name()));
             if let Source::Env(name) = sourced.source {
