@@ -104,7 +104,7 @@ impl Context<'_> {
 
     /// The workspace of settings that are already resolved.
     pub(crate) fn workspace_of(&self, settings: Settings) -> Result<Workspace> {
-        let credential = chain::acquire(&settings, &self.file)?;
+        let credential = chain::acquire(&settings)?;
         Workspace::connect(settings, credential, self.caller(), None)
     }
 
