@@ -475,7 +475,11 @@ mod tests {
         std::thread::scope(|scope| {
             for writer in 0..8 {
                 let path = &path;
-                scope.spawn(move || (0..5).for_each(|line| drop(append(path, &format!("{writer}-{line}\n")).expect("append"))));
+                scope.spawn(move || {
+                    (0..5).for_each(|line| {
+                        append(path, &format!("{writer}-{line}\n")).expect("append");
+                    });
+                });
             }
         });
         assert_eq!(fs::read_to_string(&path).expect("text").lines().count(), 40);

@@ -9,8 +9,8 @@ pub(crate) fn apply() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn hide_from_other_processes() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -73,6 +73,10 @@ impl Host {
         if address.is_empty() {
             return Err(Failure::new("the host is empty: it must start with https://, such as https://my-workspace.cloud.databricks.com"));
         }
+        if is_token(address) {
+            // Not quoted: it is a secret, pasted one question too early. Taken for a host, it would go to the name servers.
+            return Err(Failure::new("this looks like a personal access token, not like a host such as https://my-workspace.cloud.databricks.com"));
+        }
         if address.len() > LONGEST_ADDRESS {
             return Err(refuse("it is too long"));
         }
@@ -96,7 +100,7 @@ impl Host {
             return Err(refuse("its name is not ASCII; give the name in its xn-- form"));
         }
         let name = name.to_ascii_lowercase();
-        check_name(&name).map_err(|why| refuse(why))?;
+        check_name(&name).map_err(refuse)?;
         let loopback = is_loopback(&name);
         if scheme == "http" && !loopback {
             return Err(refuse("it must start with https:// (plain http would send the token unprotected)").hint(format!("Try: --host https://{name}")));
@@ -146,6 +150,11 @@ impl AddressIds {
         let number = |key: &str| value(key).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
         Self { workspace_id: number("o").or_else(|| value("w")).or_else(|| number("workspace_id")), account_id: value("a").or_else(|| value("account_id")) }
     }
+}
+
+/// `dapi`, 32 hexadecimal digits, and sometimes a dash and a digit.
+fn is_token(text: &str) -> bool {
+    text.strip_prefix("dapi").is_some_and(|rest| rest.len() >= 32 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
 }
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
@@ -247,6 +256,15 @@ mod tests {
             let error = Host::parse(typed).expect_err(typed);
             assert!(!error.to_string().contains(text::is_unsafe), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_is_no_host_and_not_shown() {
+        for token in ["dapi0123456789abcdef0123456789abcdef", " dapi0123456789abcdef0123456789abcdef-2 "] {
+            let error = Host::parse(token).expect_err(token).to_string();
+            assert!(error.contains("token") && !error.contains("0123"), "{error}");
+        }
+        Host::parse("dapi.example.com").expect("a host");
     }
 
     #[test]

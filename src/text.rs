@@ -10,9 +10,14 @@ pub(crate) fn is_unsafe(character: char) -> bool {
         | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Whether the text is printable ASCII throughout, as nearly all text is. Without an early end, so that it is told many bytes at a time.
+pub(crate) fn is_printable_ascii(text: &str) -> bool {
+    text.bytes().fold(true, |printable, byte| printable & matches!(byte, 0x20..=0x7e))
+}
+
 /// The text with every unsafe character replaced by a visible escape (`\n`, `\u{1b}`): one line, whatever came in.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    if is_printable_ascii(text) || !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);

@@ -1,5 +1,17 @@
 //! The integration tests: one binary, so that everything they share is built once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "those rules are for the product")]
+
+mod architecture;
+#[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod harness;
+#[cfg(target_os = "linux")]
+mod peers;
+#[cfg(target_os = "linux")]
+mod stories;
+#[cfg(target_os = "linux")]
 mod terminal;
 mod workspace;

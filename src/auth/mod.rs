@@ -1,7 +1,6 @@
 //! How to get from settings to a credential: the list of methods and the chain that picks one.
 
 use anyhow::Result;
-use jiff::Timestamp;
 
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
@@ -14,15 +13,13 @@ pub(crate) mod methods;
 
 pub(crate) use methods::METHODS;
 
-/// Headers that authenticate requests to one host, and how long they are good.
+/// Headers that authenticate requests to one host.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     /// The only host the headers may be sent to.
     pub(crate) host: Host,
     /// Name and value; several where a method needs more than `Authorization`.
     pub(crate) headers: Vec<(&'static str, Secret)>,
-    /// When the headers stop working, where that is known.
-    pub(crate) expires_at: Option<Timestamp>,
     /// The auth type that made it.
     pub(crate) method: &'static str,
 }

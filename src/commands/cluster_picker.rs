@@ -10,7 +10,7 @@ use crate::context::{Context, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
 use crate::rest::{self, Item, Reply, text_of};
-use crate::ui::progress::Progress;
+use crate::ui::progress::{Progress, grouped};
 use crate::ui::prompt::Choice;
 
 /// Lets the user choose among the clusters that people make (not jobs); a single one is taken. Returns its id.
@@ -37,7 +37,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     let mut request = endpoint::list_request(&rest::LIST_CLUSTERS);
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
-    workspace.pages(&request, list, |page| {
+    workspace.pages(&request, Some(list.items), |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             let id = text_of(&item, "cluster_id");
@@ -49,7 +49,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
             );
             clusters.push((id.clone(), Choice::new(text_of(&item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
-        progress.update(|| format!("Loading clusters: {} …", clusters.len()));
+        progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));
         Ok(true)
     })?;
     Ok(clusters)

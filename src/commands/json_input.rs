@@ -64,6 +64,14 @@ pub(crate) fn read(argument: &str) -> Result<(Cow<'_, str>, String), String> {
     }
 }
 
+/// A JSON value of any kind, as it was typed.
+///
+/// # Errors
+/// With the place where it is none.
+pub(crate) fn any<'t>(text: &'t str, origin: &str) -> Result<&'t RawValue, String> {
+    serde_json::from_str(text).map_err(|error| decoding_error(&error, text, origin))
+}
+
 /// Checks a body against the fields of a call: what can be sent, and what cannot.
 ///
 /// # Errors
@@ -112,7 +120,7 @@ fn fitted(raw: &str, shape: Shape) -> Result<Option<Cow<'_, str>>, String> {
     let same = Ok(Some(Cow::Borrowed(raw)));
     match (shape, kind_of(raw)) {
         (_, "null") => Ok(None),
-        (Shape::Text, "a string") | (Shape::Boolean, "a boolean") | (Shape::Texts, "a list") | (Shape::Object, "an object") | (Shape::Objects, "a list") => {
+        (Shape::Text, "a string") | (Shape::Boolean, "a boolean") | (Shape::Texts | Shape::Objects, "a list") | (Shape::Object, "an object") => {
             let inside = match shape {
                 Shape::Texts => serde_json::from_str::<Vec<String>>(raw).is_ok(),
                 Shape::Objects => serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(raw).is_ok(),

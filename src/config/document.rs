@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::config::lines::{self, Fault, Kind, Lines};
 
@@ -14,6 +15,40 @@ pub(crate) const DEFAULT_SECTION: &str = "DEFAULT";
 #[derive(Clone, Default)]
 pub(crate) struct Document {
     bytes: Vec<u8>,
+    /// Made by the first question, gone with every edit.
+    index: OnceLock<Index>,
+}
+
+/// What one pass over the file finds: where each section stands, and the first fault. Questions about a section then read that section only.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    spans: Vec<Span>,
+    first_bad_line: Option<BadLine>,
+}
+
+/// The lines below one header, or those before the first.
+#[derive(Clone, Debug)]
+struct Span {
+    owner: Owner,
+    bytes: Range<usize>,
+    /// The number of its first line.
+    line: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Owner {
+    /// Before any header: [`DEFAULT_SECTION`], if there are entries.
+    First,
+    Named(Range<usize>),
+    /// Below a header that cannot be read.
+    Nobody,
+}
+
+/// One `key = value`, not yet decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawField {
+    entry: lines::Entry,
+    line: usize,
 }
 
 /// One `key = value` as it was read.
@@ -37,54 +72,28 @@ pub(crate) struct BadLine {
 enum Step<'a> {
     Header(&'a str, Range<usize>),
     /// `None` as section: the entry stands below a header that cannot be read, and belongs to nobody.
-    Entry(Option<&'a str>, lines::Entry, Range<usize>, usize),
-    Bad(BadLine),
+    Entry(Option<&'a str>, lines::Entry, Range<usize>),
 }
 
 impl Document {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { bytes, index: OnceLock::new() }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// The section names in the order of their first appearance, without those that hold nothing but a fault.
-    pub(crate) fn sections(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        for step in self.steps() {
-            let name = match step {
-                Step::Header(name, _) | Step::Entry(Some(name), ..) => name,
-                _ => continue,
-            };
-            if seen.insert(name) {
-                names.push(name);
-            }
-        }
-        names
-    }
-
-    /// All fields in file order, each with its section: the one pass that commands over all profiles make.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, Field<'_>)> {
-        self.steps().filter_map(|step| match step {
-            Step::Entry(Some(section), entry, _, line) => Some((section, self.field(&entry, line)?)),
-            _ => None,
-        })
+    /// Each stretch of entries with the name of its section, in file order; a section that is written twice comes twice.
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (&str, Vec<RawField>)> {
+        self.spans().map(|(name, span)| (name, self.raw_fields(span).collect()))
     }
 
     /// The fields of one section; `None` if the file has no such section.
     pub(crate) fn section(&self, name: &str) -> Option<Vec<Field<'_>>> {
         let mut fields = None;
-        for step in self.steps() {
-            match step {
-                Step::Header(header, _) if header == name => drop(fields.get_or_insert_with(Vec::new)),
-                Step::Entry(Some(section), entry, _, line) if section == name => {
-                    fields.get_or_insert_with(Vec::new).extend(self.field(&entry, line));
-                }
-                _ => {}
-            }
+        for (_, span) in self.spans().filter(|(own, _)| *own == name) {
+            fields.get_or_insert_with(Vec::new).extend(self.raw_fields(span).filter_map(|raw| self.field(&raw)));
         }
         fields
     }
@@ -94,12 +103,37 @@ impl Document {
         self.section(section)?.into_iter().rfind(|field| field.key.eq_ignore_ascii_case(key)).map(|field| field.value)
     }
 
+    /// Whether some section but this one has the key.
+    pub(crate) fn has_elsewhere(&self, section: &str, key: &str) -> bool {
+        self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
+    }
+
     /// The first line that cannot be read.
     pub(crate) fn first_bad_line(&self) -> Option<BadLine> {
-        self.steps().find_map(|step| match step {
-            Step::Bad(bad) => Some(bad),
-            _ => None,
-        })
+        self.index().first_bad_line
+    }
+
+    /// The decoded key and value; `None` if the key is no UTF-8.
+    pub(crate) fn field(&self, raw: &RawField) -> Option<Field<'_>> {
+        let key = std::str::from_utf8(&self.bytes[raw.entry.key.clone()]).ok()?;
+        Some(Field { key, value: self.value(raw), line: raw.line })
+    }
+
+    /// The decoded value.
+    pub(crate) fn value(&self, raw: &RawField) -> Cow<'_, str> {
+        match lines::value(&self.bytes[raw.entry.value.clone()]) {
+            Cow::Borrowed(value) => std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed),
+            Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
+        }
+    }
+
+    /// Whether there is anything behind the delimiter.
+    pub(crate) fn has_value(&self, raw: &RawField) -> bool {
+        !lines::trim(&self.bytes[raw.entry.value.clone()]).is_empty()
+    }
+
+    pub(crate) fn is_key(&self, raw: &RawField, key: &str) -> bool {
+        self.bytes[raw.entry.key.clone()].eq_ignore_ascii_case(key.as_bytes())
     }
 
     /// Whether these bytes are no text at all: another kind of file under this name.
@@ -114,7 +148,10 @@ impl Document {
     ///
     /// The caller has checked section, keys and values with [`super::plain`], and that no line is bad (an indented one would become a part of a new entry above it).
     pub(crate) fn set(&mut self, section: &str, fields: &[(&str, &str)]) {
-        if self.section(section).is_none() {
+        self.index.take();
+        let present = self.section(section).is_some();
+        self.index.take();
+        if !present {
             self.append_section(section, fields);
             return;
         }
@@ -132,12 +169,15 @@ impl Document {
         let mut present = self.entries(section, key);
         let Some((last, entry)) = present.pop() else { return false };
         let raw = &self.bytes[entry.value.clone()];
-        let unchanged = raw.trim_ascii() == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes();
+        let indent = self.indent(last.start..entry.key.start);
+        let plain_key = last.start + indent.len() == entry.key.start;
+        let unchanged = lines::trim(raw) == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes() && plain_key;
         if !unchanged {
-            let indent = &self.bytes[last.start..entry.key.start];
-            let delimiter = &self.bytes[entry.key.end..entry.value.start];
+            // A key in quotes loses them: Python's reader takes them for a part of the key.
+            let delimiter = if plain_key { &self.bytes[entry.key.end..entry.value.start] } else { b" =" };
             let gap = &raw[..raw.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(raw.len())];
             let gap: &[u8] = if gap.is_empty() && raw.trim_ascii().is_empty() && delimiter.starts_with(b" ") { b" " } else { gap };
+            let gap = if plain_key { gap } else { b" " };
             let line_end = self.line_end_of(&last);
             let mut new = Vec::new();
             if let Some(comment) = lines::comment(raw) {
@@ -155,34 +195,78 @@ impl Document {
 
     /// Removes every line of a key from a section.
     pub(crate) fn remove(&mut self, section: &str, key: &str) {
+        self.index.take();
         for (bytes, _) in self.entries(section, key).into_iter().rev() {
             self.bytes.drain(bytes);
         }
     }
 
-    fn field(&self, entry: &lines::Entry, line: usize) -> Option<Field<'_>> {
-        let key = std::str::from_utf8(&self.bytes[entry.key.clone()]).ok()?;
-        let value = match lines::value(&self.bytes[entry.value.clone()]) {
-            Cow::Borrowed(value) => String::from_utf8_lossy(value),
-            Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
-        };
-        Some(Field { key, value, line })
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let mut index = Index::default();
+            let mut open = Span { owner: Owner::First, bytes: 0..0, line: 1 };
+            for item in Lines::new(&self.bytes) {
+                if open.bytes.end == 0 {
+                    // Behind a byte order mark.
+                    open.bytes = item.bytes.start..item.bytes.start;
+                }
+                let owner = match item.kind {
+                    Kind::Section(name) => Owner::Named(name),
+                    Kind::Bad(fault) => {
+                        index.first_bad_line.get_or_insert(BadLine { line: item.line, fault });
+                        if fault != Fault::UnclosedSection {
+                            open.bytes.end = item.bytes.end;
+                            continue;
+                        }
+                        Owner::Nobody
+                    }
+                    _ => {
+                        open.bytes.end = item.bytes.end;
+                        continue;
+                    }
+                };
+                let next = Span { owner, bytes: item.bytes.end..item.bytes.end, line: item.line + 1 };
+                index.spans.push(std::mem::replace(&mut open, next));
+            }
+            index.spans.push(open);
+            index
+        })
     }
 
+    /// The stretches that belong to somebody, each with the name of its section.
+    fn spans(&self) -> impl Iterator<Item = (&str, &Span)> {
+        self.index().spans.iter().filter_map(|span| {
+            let name = match &span.owner {
+                Owner::First => self.raw_fields(span).next().map(|_| DEFAULT_SECTION),
+                Owner::Named(name) => std::str::from_utf8(&self.bytes[name.clone()]).ok(),
+                Owner::Nobody => None,
+            };
+            Some((name?, span))
+        })
+    }
+
+    fn raw_fields(&self, span: &Span) -> impl Iterator<Item = RawField> {
+        Lines::within(&self.bytes, span.bytes.clone(), span.line).filter_map(|item| match item.kind {
+            Kind::Entry(entry) => Some(RawField { entry, line: item.line }),
+            _ => None,
+        })
+    }
+
+    /// A walk over headers and entries, for edits.
     fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         let mut section = Some(DEFAULT_SECTION);
         Lines::new(&self.bytes).filter_map(move |item| match item.kind {
             Kind::Blank | Kind::Comment => None,
             Kind::Section(name) => {
-                section = std::str::from_utf8(&self.bytes[name]).ok().map(str::trim);
+                section = std::str::from_utf8(&self.bytes[name]).ok();
                 section.map(|name| Step::Header(name, item.bytes))
             }
-            Kind::Entry(entry) => Some(Step::Entry(section, entry, item.bytes, item.line)),
+            Kind::Entry(entry) => Some(Step::Entry(section, entry, item.bytes)),
             Kind::Bad(fault) => {
                 if fault == Fault::UnclosedSection {
                     section = None;
                 }
-                Some(Step::Bad(BadLine { line: item.line, fault }))
+                None
             }
         })
     }
@@ -191,7 +275,7 @@ impl Document {
     fn entries(&self, section: &str, key: &str) -> Vec<(Range<usize>, lines::Entry)> {
         self.steps()
             .filter_map(|step| match step {
-                Step::Entry(Some(name), entry, bytes, _) if name == section && self.bytes[entry.key.clone()].eq_ignore_ascii_case(key.as_bytes()) => {
+                Step::Entry(Some(name), entry, bytes) if name == section && self.bytes[entry.key.clone()].eq_ignore_ascii_case(key.as_bytes()) => {
                     Some((bytes, entry))
                 }
                 _ => None,
@@ -202,21 +286,38 @@ impl Document {
     /// Behind the last entry of a section (or its header), and how its entries are written.
     fn end_of_section(&self, section: &str) -> Option<(usize, Style)> {
         let mut end = None;
+        let mut bare = false;
+        let mut widths = Vec::new();
         for step in self.steps() {
+            // Python's reader takes a header that is indented deeper than the entry above it for a part of that entry.
+            if let (Step::Header(_, bytes), true, Some((_, style))) = (&step, bare, &mut end) {
+                *style = Style { indent: self.indent(bytes.clone()).to_vec(), ..Style::default() };
+            }
+            bare = matches!(&step, Step::Header(name, _) if *name == section);
             match step {
                 Step::Header(name, bytes) if name == section => end = Some((bytes.end, Style::default())),
-                Step::Entry(Some(name), entry, bytes, _) if name == section => {
+                Step::Entry(Some(name), entry, bytes) if name == section => {
                     let lead = &self.bytes[bytes.start..entry.value.start];
                     let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
-                    let indent = self.bytes[bytes.start..entry.key.start].to_vec();
+                    let indent = self.indent(bytes.start..entry.key.start).to_vec();
                     // A backslash at the very end of the file waits for a next line: a new entry goes above it.
-                    let dangling = self.bytes[bytes.clone()].trim_ascii_end().ends_with(b"\\") && bytes.end == self.bytes.len();
-                    end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
+                    let dangling = lines::trim(&self.bytes[bytes.clone()]).ends_with(b"\\") && bytes.end == self.bytes.len();
+                    let width = lead.len() - indent.len() - 1;
+                    let padded = width > entry.key.len() + 1;
+                    widths.push(width);
+                    let aligned = padded || (widths.len() > 1 && widths.iter().all(|other| *other == width));
+                    end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: if aligned { width } else { 0 }, indent, tight: !spaced }));
                 }
                 _ => {}
             }
         }
         end
+    }
+
+    /// The white space that a line (or the part of it before its key) begins with.
+    fn indent(&self, line: Range<usize>) -> &[u8] {
+        let lead = &self.bytes[line];
+        &lead[..lead.len() - lines::trim_start(lead).len()]
     }
 
     fn insert_line(&mut self, at: usize, line: &str) {
@@ -271,15 +372,16 @@ impl Document {
 #[derive(Default)]
 struct Style {
     indent: Vec<u8>,
-    /// Columns from the start of the key to the delimiter.
+    /// Columns from the start of the key to the delimiter, where these stand below each other.
     width: usize,
-    spaced: bool,
+    /// `key=value`.
+    tight: bool,
 }
 
 impl Style {
     fn line(&self, key: &str, value: &str) -> String {
         let indent = String::from_utf8_lossy(&self.indent);
-        if self.width > 0 && !self.spaced {
+        if self.tight {
             return format!("{indent}{key}={value}");
         }
         let width = self.width.saturating_sub(1);
@@ -309,6 +411,10 @@ mod tests {
         String::from_utf8(once).expect("text")
     }
 
+    fn names(document: &Document) -> Vec<&str> {
+        document.stretches().map(|(name, _)| name).collect()
+    }
+
     fn set(file: &str, section: &str, key: &str, value: &str) -> String {
         edited(file, |document| document.set(section, &[(key, value)]))
     }
@@ -324,9 +430,14 @@ mod tests {
     #[test]
     fn new_keys_stand_with_their_section_and_look_like_it() {
         assert_eq!(set("[a]\nhost  = x\n\n; of b\n[b]\n", "a", "token", "t"), "[a]\nhost  = x\ntoken = t\n\n; of b\n[b]\n");
+        assert_eq!(set("[a]\ncluster_id = x\n", "a", "token", "t"), "[a]\ncluster_id = x\ntoken = t\n");
+        assert_eq!(set("[a]\nhost       = x\ncluster_id = y\n", "a", "token", "t"), "[a]\nhost       = x\ncluster_id = y\ntoken      = t\n");
         assert_eq!(set("[a]\n\thost=x", "a", "token", "t"), "[a]\n\thost=x\n\ttoken=t\n");
         assert_eq!(set("[a]", "a", "token", "t"), "[a]\ntoken = t\n");
         assert_eq!(set("", "a", "token", "t"), "[a]\ntoken = t\n");
+        assert_eq!(set("[a]\n  [b]\n", "a", "token", "t"), "[a]\n  token = t\n  [b]\n");
+        assert_eq!(set("[a]\n\"k\"=v\n`host`: x", "a", "token", "t"), "[a]\n\"k\"=v\n`host`: x\ntoken = t\n");
+        assert_eq!(set("[a]\n \"token\":old\n", "a", "token", "t"), "[a]\n token = t\n");
         assert_eq!(set("[b]\r\nk = 1", "a", "token", "t"), "[b]\r\nk = 1\r\n\r\n[a]\r\ntoken = t\r\n");
         assert_eq!(edited("", |document| document.set("a", &[("host", "h"), ("token", "t")])), "[a]\nhost  = h\ntoken = t\n");
     }
@@ -352,7 +463,7 @@ mod tests {
     fn a_broken_header_gives_its_entries_to_nobody() {
         let document = Document::new(b"[good]\nhost = a\n[broken\ntoken = stray\n[next]\nhost = b\n".to_vec());
         assert_eq!(document.get("good", "token"), None);
-        assert_eq!(document.sections(), ["good", "next"]);
+        assert_eq!(names(&document), ["good", "next"]);
         assert_eq!(document.first_bad_line(), Some(BadLine { line: 3, fault: Fault::UnclosedSection }));
     }
 
@@ -361,7 +472,7 @@ mod tests {
         let document = Document::new(b"k = 0\n[a]\nk = 1\n[b]\n[a]\nk = 2\n".to_vec());
         assert_eq!(document.get("a", "K").as_deref(), Some("2"));
         assert_eq!(document.get(DEFAULT_SECTION, "k").as_deref(), Some("0"));
-        assert_eq!(document.sections(), ["DEFAULT", "a", "b"]);
+        assert_eq!(names(&document), ["DEFAULT", "a", "b", "a"]);
         assert_eq!(document.section("b"), Some(vec![]));
         assert_eq!(document.section("c"), None);
     }
@@ -399,8 +510,11 @@ mod tests {
             again.set(&section, &[("token", &value)]);
             prop_assert_eq!(&again.bytes, &after.bytes);
             let other = |document: &Document| -> Vec<(String, String, String)> {
-                let mut fields: Vec<_> = document.fields().filter(|(s, f)| !(*s == section && f.key.eq_ignore_ascii_case("token")))
-                    .map(|(s, f)| (s.to_owned(), f.key.to_owned(), f.value.into_owned())).collect();
+                let mut fields = Vec::new();
+                for (name, raw) in document.stretches() {
+                    let decoded = raw.iter().filter_map(|raw| document.field(raw)).filter(|field| !(name == section && field.key.eq_ignore_ascii_case("token")));
+                    fields.extend(decoded.map(|field| (name.to_owned(), field.key.to_owned(), field.value.into_owned())));
+                }
                 fields.sort();
                 fields
             };
@@ -414,7 +528,7 @@ mod tests {
         fn any_bytes_can_be_read_and_edited(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut document = Document::new(bytes);
             document.first_bad_line();
-            prop_assert!(document.sections().len() <= document.fields().count() + 200);
+            prop_assert!(names(&document).len() <= 201);
             document.set("p", &[("host", "h"), ("token", "t")]);
             let read = document.get("p", "token").map(Cow::into_owned);
             prop_assert_eq!(read.as_deref(), Some("t"));

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::document::{DEFAULT_SECTION, Document, Field};
+use crate::config::document::{DEFAULT_SECTION, Document, Field, RawField};
 use crate::config::plain::{self, SETTINGS_SECTION};
 use crate::env::{self, Env};
 use crate::error::Failure;
@@ -28,17 +29,28 @@ pub(crate) struct ProfileFile {
     document: OnceCell<Option<Document>>,
 }
 
-/// A section with a host or an account: what pickers and lists show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A section with a host or an account: what pickers and lists show. Values are decoded when they are asked for.
+#[derive(Clone, Debug)]
 pub(crate) struct Profile<'a> {
     pub(crate) name: &'a str,
-    pub(crate) fields: Vec<Field<'a>>,
+    document: &'a Document,
+    fields: Vec<RawField>,
 }
 
-impl Profile<'_> {
+impl<'a> Profile<'a> {
     /// The value of an attribute in this section; empty counts as absent.
-    pub(crate) fn get(&self, attr: Attr) -> Option<&str> {
-        self.fields.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
+    pub(crate) fn get(&self, attr: Attr) -> Option<Cow<'a, str>> {
+        let field = self.fields.iter().rfind(|field| self.document.is_key(field, attr.name()))?;
+        Some(self.document.value(field)).filter(|value| !value.is_empty())
+    }
+
+    fn has(&self, attr: Attr) -> bool {
+        self.fields.iter().any(|field| self.document.is_key(field, attr.name()) && self.document.has_value(field))
+    }
+
+    /// All fields, decoded.
+    pub(crate) fn fields(&self) -> Vec<Field<'a>> {
+        self.fields.iter().filter_map(|field| self.document.field(field)).collect()
     }
 }
 
@@ -107,17 +119,19 @@ impl ProfileFile {
         let Some(document) = self.document()? else { return Ok(Vec::new()) };
         let mut profiles: Vec<Profile<'_>> = Vec::new();
         let mut places = std::collections::HashMap::new();
-        for (section, field) in document.fields() {
-            if section == SETTINGS_SECTION {
-                continue;
+        for (name, fields) in document.stretches().filter(|(name, _)| *name != SETTINGS_SECTION) {
+            match places.entry(name) {
+                Entry::Occupied(place) => {
+                    let profile: &mut Profile<'_> = &mut profiles[*place.get()];
+                    profile.fields.extend(fields);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(profiles.len());
+                    profiles.push(Profile { name, document, fields });
+                }
             }
-            let place = *places.entry(section).or_insert_with(|| {
-                profiles.push(Profile { name: section, fields: Vec::new() });
-                profiles.len() - 1
-            });
-            profiles[place].fields.push(field);
         }
-        profiles.retain(|profile| profile.get(Attr::Host).is_some() || profile.get(Attr::AccountId).is_some());
+        profiles.retain(|profile| profile.has(Attr::Host) || profile.has(Attr::AccountId));
         Ok(profiles)
     }
 
@@ -131,7 +145,7 @@ impl ProfileFile {
             plain::check_value(attr.name(), value)?;
         }
         self.edit(|document| {
-            let first = !document.fields().any(|(section, field)| section != SETTINGS_SECTION && field.key.eq_ignore_ascii_case(Attr::Host.name()));
+            let first = !document.has_elsewhere(SETTINGS_SECTION, Attr::Host.name());
             for key in remove {
                 document.remove(name, key);
             }

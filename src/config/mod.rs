@@ -4,5 +4,7 @@ pub(crate) mod attributes;
 pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod lines;
+#[cfg(test)]
+mod oracle_tests;
 pub(crate) mod plain;
 pub(crate) mod settings;

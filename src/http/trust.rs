@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
+use memchr::memmem;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -221,14 +222,14 @@ impl<'a> Iterator for Blocks<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         loop {
-            let start = self.rest.find(BEGIN)?;
+            let start = memmem::find(self.rest.as_bytes(), BEGIN.as_bytes())?;
             let at_line_start = start == 0 || matches!(self.rest.as_bytes()[start - 1], b'\n' | b'\r');
             let body = &self.rest[start + BEGIN.len()..];
             if !at_line_start {
                 self.rest = body;
                 continue;
             }
-            let end = body.find("-----")?;
+            let end = memmem::find(body.as_bytes(), b"-----")?;
             let (block, tail) = body.split_at(end);
             self.rest = tail;
             // A block that ends with another marker was cut off: it is skipped, and what follows is looked at on its own.
@@ -274,15 +275,14 @@ impl Decoder {
     fn decode(&mut self, block: &str, limit: usize) -> Option<bool> {
         self.characters.clear();
         let mut complete = true;
-        for byte in block.bytes() {
-            if byte.is_ascii_whitespace() {
-                continue;
-            }
-            if self.characters.len() == limit {
+        for word in block.split_ascii_whitespace() {
+            let room = limit - self.characters.len();
+            if word.len() > room {
+                self.characters.extend_from_slice(&word.as_bytes()[..room]);
                 complete = false;
                 break;
             }
-            self.characters.push(byte);
+            self.characters.extend_from_slice(word.as_bytes());
         }
         self.der.clear();
         base64::prelude::BASE64_STANDARD.decode_vec(&self.characters, &mut self.der).ok()?;

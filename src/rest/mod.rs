@@ -1,21 +1,32 @@
 //! The REST API as tables: an [`Endpoint`] is one call, and from its one definition follow the command's flags, its help, the request, the check of `--json`, and how the
 //! reply is shown. Adding a call is adding a constant; adding an API is one file and its line in [`GROUPS`].
 
-use jiff::Timestamp;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::config::attributes::Attr;
 use crate::http::Verb;
+use crate::rest::paging::Key;
 
 mod clusters;
 pub(crate) mod current_user;
 mod database;
 pub(crate) mod paging;
+mod service_principal_secrets;
+mod token_management;
 mod tokens;
 
 pub(crate) use clusters::{LIST as LIST_CLUSTERS, SPARK_VERSIONS};
 
 /// Every API, in the order of the help.
-pub(crate) static GROUPS: &[&Group] = &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &tokens::GROUP];
+pub(crate) static GROUPS: &[&Group] =
+    &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &service_principal_secrets::GROUP, &token_management::GROUP, &tokens::GROUP];
+
+/// The APIs of the account, below `account`.
+pub(crate) static ACCOUNT_GROUPS: &[&Group] = &[&service_principal_secrets::ACCOUNT_GROUP];
 
 /// One API: a word of the command line and the calls below it.
 #[derive(Debug)]
@@ -45,8 +56,10 @@ pub(crate) struct Endpoint {
     /// Whether `--json` is taken.
     pub(crate) json: bool,
     pub(crate) reply: Reply,
-    /// Whether the call makes a credential: then it is never silently repeated, and never sent with less than its user typed.
+    /// Whether the call makes a credential: then it is never sent with less than its user typed.
     pub(crate) mints: bool,
+    /// Whether doing the call twice is no more than doing it once, so that it may be sent again when a reply was lost.
+    pub(crate) repeatable: bool,
 }
 
 /// What most calls have in common, to be overridden by `..Endpoint::PLAIN`.
@@ -63,6 +76,7 @@ impl Endpoint {
         json: false,
         reply: Reply::Object,
         mints: false,
+        repeatable: true,
     };
 }
 
@@ -90,6 +104,11 @@ impl Field {
         Self { name, place: Place::Query, input: Input::FlagNamed(flag), shape, about, default: None }
     }
 
+    /// A positional argument without candidates to pick from.
+    pub(crate) const fn argument(name: &'static str, place: Place, label: &'static str, about: &'static str) -> Self {
+        Self { name, place, input: Input::Required(label), shape: Shape::Text, about, default: None }
+    }
+
     /// A value that only `--json` can give.
     pub(crate) const fn json(name: &'static str, shape: Shape) -> Self {
         Self { name, place: Place::Body, input: Input::JsonOnly, shape, about: "", default: None }
@@ -100,14 +119,15 @@ impl Field {
         match self.input {
             Input::Flag => Some(self.name.replace('_', "-")),
             Input::FlagNamed(name) => Some(name.to_owned()),
-            Input::Argument(_) | Input::Arguments | Input::JsonOnly => None,
+            _ => None,
         }
     }
 
     /// How the positional argument is written in usage lines.
     pub(crate) fn argument_name(&self) -> Option<String> {
         match self.input {
-            Input::Argument(_) => Some(self.name.to_uppercase()),
+            Input::Argument(_) | Input::Required(_) => Some(self.name.to_uppercase()),
+            Input::Each(_) => Some(format!("{}...", self.name.to_uppercase())),
             Input::Arguments => Some(format!("[{}...]", self.name.to_uppercase())),
             _ => None,
         }
@@ -129,8 +149,14 @@ pub(crate) enum Input {
     Flag,
     /// A flag of another name than the field's.
     FlagNamed(&'static str),
-    /// The one positional argument; where it is missing, a terminal offers what there is.
+    /// A positional argument; where it is missing, a terminal offers what there is.
     Argument(Picker),
+    /// As [`Input::Argument`], and there may be several: then the call is made for each.
+    Each(Picker),
+    /// A positional argument that nothing can be offered for; the label for its absence.
+    Required(&'static str),
+    /// Taken from the settings.
+    Setting(Attr),
     /// Any number of positional arguments.
     Arguments,
     /// Only through `--json`.
@@ -199,6 +225,17 @@ pub(crate) struct List {
     pub(crate) columns: &'static [Column],
     /// How many items to ask for at once, where the API has pages (`page_size`, `page_token`, `next_page_token`).
     pub(crate) page_size: Option<u32>,
+    /// Flags that leave items out after they came.
+    pub(crate) filters: &'static [Filter],
+}
+
+/// A flag that takes a span of time and keeps some of the items.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) flag: &'static str,
+    pub(crate) about: &'static str,
+    /// Whether an item stays, given the span and the time.
+    pub(crate) keeps: fn(&Item<'_>, SignedDuration, Timestamp) -> bool,
 }
 
 /// One column of a table.
@@ -219,12 +256,42 @@ pub(crate) enum Cell {
     Made(fn(&Item<'_>, Timestamp) -> String),
 }
 
-/// An item of a list: its keys with their raw JSON.
-pub(crate) type Item<'a> = std::collections::BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>;
+/// An item of a list: its keys with their raw JSON, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Item<'a>(Vec<(Key<'a>, &'a RawValue)>);
+
+impl<'a> Item<'a> {
+    /// The raw JSON of a key; of several, the last counts.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().rfind(|(Key(own), _)| own == key).map(|(_, raw)| raw.get())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Item<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Item<'de>, M::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Item(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
 
 /// The text of a key: a string without its quotes, anything else as its JSON; empty if absent or null.
 pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
-    match item.get(key).map(|raw| raw.get()) {
+    match item.get(key) {
         None | Some("null") => String::new(),
         Some(raw) if raw.starts_with('"') => serde_json::from_str(raw).unwrap_or_default(),
         Some(raw) => raw.to_owned(),
@@ -233,7 +300,7 @@ pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
 
 /// The whole number under a key.
 pub(crate) fn number_of(item: &Item<'_>, key: &str) -> Option<i64> {
-    item.get(key)?.get().parse().ok()
+    item.get(key)?.parse().ok()
 }
 
 /// A fresh id for a request that the server uses to recognise repetitions.

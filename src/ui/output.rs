@@ -302,7 +302,6 @@ pub(crate) enum Tint {
     Green,
     Red,
     Blue,
-    Faint,
 }
 
 impl Tint {
@@ -312,7 +311,6 @@ impl Tint {
             Self::Green => "32",
             Self::Red => "31",
             Self::Blue => "34",
-            Self::Faint => "2",
         }
     }
 }
@@ -341,6 +339,12 @@ impl<'a> From<&'a str> for Cell<'a> {
     }
 }
 
+impl<'a> From<Cow<'a, str>> for Cell<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::new(text, Tint::None)
+    }
+}
+
 impl From<String> for Cell<'_> {
     fn from(text: String) -> Self {
         Self::new(text, Tint::None)
@@ -358,13 +362,23 @@ const WIDEST: usize = 256;
 pub(crate) struct Table {
     widths: Vec<usize>,
     color: bool,
+    /// The text of all cells of this page, one behind the other.
+    text: String,
     /// The cells of this page, row after row, as many per row as there are columns.
-    cells: Vec<(Box<str>, Tint)>,
+    cells: Vec<Placed>,
+}
+
+/// A cell within the text of its page.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    end: usize,
+    columns: usize,
+    tint: Tint,
 }
 
 impl Table {
     pub(crate) fn new(titles: &[&str], color: bool) -> Self {
-        let mut table = Self { widths: vec![0; titles.len()], color, cells: Vec::new() };
+        let mut table = Self { widths: vec![0; titles.len()], color, text: String::new(), cells: Vec::new() };
         table.row(titles.iter().map(|title| Cell::new(*title, Tint::Blue)));
         table
     }
@@ -375,24 +389,29 @@ impl Table {
         for width in &mut self.widths {
             let cell: Cell<'_> = cells.next().unwrap_or_else(|| Cell::from(""));
             let shown = text::one_line(&cell.text);
-            *width = columns(&shown).min(WIDEST).max(*width);
-            self.cells.push((shown.into(), cell.tint));
+            let columns = columns(&shown);
+            *width = columns.min(WIDEST).max(*width);
+            self.text.push_str(&shown);
+            self.cells.push(Placed { end: self.text.len(), columns, tint: cell.tint });
         }
     }
 
     /// The text of the rows added since the last page, below the titles if it is the first.
     pub(crate) fn page(&mut self) -> String {
-        let mut out = String::new();
+        let mut out = String::with_capacity(self.text.len() * 2);
+        let mut from = 0;
         if let Some(last) = self.widths.len().checked_sub(1) {
             for row in self.cells.chunks(self.widths.len()) {
                 let start = out.len();
                 let mut gap = 0;
-                for (column, ((content, tint), width)) in row.iter().zip(&self.widths).enumerate() {
+                for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
+                    let content = &self.text[from..cell.end];
+                    from = cell.end;
                     if !content.is_empty() {
                         out.extend(std::iter::repeat_n(' ', gap));
                         gap = 0;
-                        if self.color && *tint != Tint::None {
-                            paint(&mut out, tint.code());
+                        if self.color && cell.tint != Tint::None {
+                            paint(&mut out, cell.tint.code());
                             out.push_str(content);
                             paint(&mut out, "0");
                         } else {
@@ -400,7 +419,7 @@ impl Table {
                         }
                     }
                     if column < last {
-                        gap += width.saturating_sub(columns(content)) + 2;
+                        gap += width.saturating_sub(cell.columns) + 2;
                     }
                 }
                 if !self.color {
@@ -411,6 +430,7 @@ impl Table {
             }
         }
         self.cells.clear();
+        self.text.clear();
         out
     }
 }
@@ -567,10 +587,10 @@ mod tests {
     fn tints_do_not_disturb_the_alignment() {
         let mut table = Table::new(&["Valid", "Name"], true);
         table.row([Cell::yes_or_no(true), "a".into()]);
-        table.row([Cell::yes_or_no(false), Cell::new("b", Tint::Faint)]);
+        table.row([Cell::yes_or_no(false), Cell::new("b", Tint::Blue)]);
         assert_eq!(
             table.page(),
-            "\u{1b}[34mValid\u{1b}[0m  \u{1b}[34mName\u{1b}[0m\n\u{1b}[32mYES\u{1b}[0m    a\n\u{1b}[31mNO\u{1b}[0m     \u{1b}[2mb\u{1b}[0m\n"
+            "\u{1b}[34mValid\u{1b}[0m  \u{1b}[34mName\u{1b}[0m\n\u{1b}[32mYES\u{1b}[0m    a\n\u{1b}[31mNO\u{1b}[0m     \u{1b}[34mb\u{1b}[0m\n"
         );
     }
 }

@@ -18,6 +18,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each user of this module (tests, example) needs a part of its API")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support: a broken assumption must end the test at once")]
+#![allow(clippy::disallowed_methods, reason = "those rules are for the product")]
 
 mod api;
 mod auth;

@@ -19,5 +19,5 @@ fn acquire(settings: &Settings, host: Host) -> Result<Credential> {
     let pair = Zeroizing::new(format!("{user}:{password}"));
     let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
     let header = Secret::new(format!("Basic {}", encoded.as_str()));
-    Ok(Credential { host, headers: vec![("Authorization", header)], expires_at: None, method: METHOD.name })
+    Ok(Credential { host, headers: vec![("Authorization", header)], method: METHOD.name })
 }

@@ -13,5 +13,5 @@ pub(crate) static METHOD: Method = Method { name: "pat", title: "Personal Access
 fn acquire(settings: &Settings, host: Host) -> Result<Credential> {
     let token = settings.secret(Attr::Token).map(Secret::expose).unwrap_or_default();
     let header = Secret::new(format!("Bearer {token}"));
-    Ok(Credential { host, headers: vec![("Authorization", header)], expires_at: None, method: METHOD.name })
+    Ok(Credential { host, headers: vec![("Authorization", header)], method: METHOD.name })
 }

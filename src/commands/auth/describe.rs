@@ -91,14 +91,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let selection = super::selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let method = settings.check().and_then(|()| chain::choose(&settings, &context.file));
+    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings));
     let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
     let outcome = outcome.and_then(|method| {
-        let user = if arguments::is_on(matches, "offline") {
-            chain::acquire(&settings, &context.file).map(|_| None)
-        } else {
-            super::identity(context, settings.clone()).map(Some)
-        };
+        let user =
+            if arguments::is_on(matches, "offline") { chain::acquire(&settings).map(|_| None) } else { super::identity(context, settings.clone()).map(Some) };
         // What to do about it is said below; of the server's refusal only its own words count here.
         user.map(|user| (method, user)).map_err(|error| format!("{error:#}").split("\n\n").next().unwrap_or_default().to_owned())
     });

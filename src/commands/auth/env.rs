@@ -30,7 +30,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     selection.fallback_profile = Some(DEFAULT_PROFILE);
     let settings = Settings::resolve(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let credential = chain::acquire(&settings, &context.file)?;
+    let credential = chain::acquire(&settings)?;
     let host = credential.host.to_string();
     let mut variables: Vec<(&str, &str)> = Vec::new();
     for (attr, sourced) in settings.iter() {

@@ -27,7 +27,7 @@ pub(crate) static GROUP: Group = Group {
 /// The flags that every command below `auth` takes.
 pub(crate) fn flags(command: clap::Command) -> clap::Command {
     command
-        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true))
+        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true).help_heading("Flags"))
         .arg(arguments::value("account-id", "id", "The Databricks account").global(true).hide(true))
         .arg(arguments::value("workspace-id", "id", "The workspace").global(true).hide(true))
 }
@@ -41,11 +41,11 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
     let Some(wanted) = arguments::text(matches, "host") else { return Ok(selection) };
     let host = Host::parse(wanted)?;
     let profiles = context.file.profiles()?;
-    let is_meant = |profile: &&Profile<'_>| profile.get(Attr::Host).and_then(|own| Host::parse(own).ok()).is_some_and(|own| own == host);
+    let is_meant = |profile: &&Profile<'_>| profile.get(Attr::Host).and_then(|own| Host::parse(&own).ok()).is_some_and(|own| own == host);
     if let Some(name) = &selection.profile {
         let own = profiles.iter().find(|profile| profile.name == name);
         if let Some(own) = own.filter(|own| !is_meant(own)) {
-            let (name, own) = (text::quoted(name), text::quoted(own.get(Attr::Host).unwrap_or_default()));
+            let (name, own) = (text::quoted(name), text::quoted(&own.get(Attr::Host).unwrap_or_default()));
             return Err(Failure::new(format!(
                 "--profile {name} has host {own}, which conflicts with --host {}. Use --profile only to select a profile",
                 text::quoted(wanted)
@@ -54,6 +54,7 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
         }
         return Ok(selection);
     }
+    selection.by_host = true;
     let meant: Vec<&Profile<'_>> = profiles.iter().filter(is_meant).collect();
     let default = context.file.default_profile()?;
     selection.profile = match (meant.as_slice(), default) {

@@ -1,5 +1,6 @@
 //! `auth profiles`: every profile of the file, and whether its credential works.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 /// How many profiles are tried at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// How long a profile is tried.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -42,13 +43,13 @@ const LIMIT: Duration = Duration::from_secs(5);
 struct Listed<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
+    host: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    account_id: Option<&'a str>,
+    account_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    workspace_id: Option<&'a str>,
+    workspace_id: Option<Cow<'a, str>>,
     cloud: &'static str,
-    auth_type: String,
+    auth_type: Cow<'a, str>,
     valid: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     default: bool,
@@ -69,30 +70,28 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let profiles = context.file.profiles()?;
     let default = context.file.default_profile()?;
     let verdicts = if arguments::is_on(matches, "skip-validate") { None } else { Some(validate(context, &profiles)) };
-    let listed = profiles.iter().enumerate().map(|(index, profile)| {
-        let verdict = verdicts.as_ref().map(|verdicts| &verdicts[index]);
-        let written = profile.get(Attr::AuthType).map(ToOwned::to_owned);
-        Listed {
+    let is_valid = |index: usize| verdicts.as_ref().is_some_and(|verdicts| verdicts[index].valid);
+    let is_default = |profile: &Profile<'_>| default.as_deref() == Some(profile.name);
+    if context.globals.output == OutputFormat::Json {
+        let listed = profiles.iter().enumerate().map(|(index, profile)| Listed {
             name: profile.name,
             host: profile.get(Attr::Host),
             account_id: profile.get(Attr::AccountId),
             workspace_id: profile.get(Attr::WorkspaceId),
             cloud: cloud(profile),
-            auth_type: written.or_else(|| verdict.map(|verdict| verdict.auth_type.to_owned())).unwrap_or_default(),
-            valid: verdict.is_some_and(|verdict| verdict.valid),
-            default: default.as_deref() == Some(profile.name),
-        }
-    });
-    if context.globals.output == OutputFormat::Json {
+            auth_type: profile.get(Attr::AuthType).unwrap_or_else(|| verdicts.as_ref().map_or("", |verdicts| verdicts[index].auth_type).into()),
+            valid: is_valid(index),
+            default: is_default(profile),
+        });
         let profiles: Vec<Listed<'_>> = listed.collect();
         context.ui.out_json_bare(&serde_json::to_string(&std::collections::BTreeMap::from([("profiles", profiles)]))?)?;
         context.ui.out("\n");
         return Ok(());
     }
     let mut table = context.ui.table(&["Name", "Host", "Valid"]);
-    for profile in listed {
-        let name = if profile.default { format!("{} (Default)", profile.name) } else { profile.name.to_owned() };
-        table.row([Cell::from(name), Cell::from(profile.host.unwrap_or_default().to_owned()), Cell::yes_or_no(profile.valid)]);
+    for (index, profile) in profiles.iter().enumerate() {
+        let name = if is_default(profile) { Cell::from(format!("{} (Default)", profile.name)) } else { Cell::from(profile.name) };
+        table.row([name, Cell::from(profile.get(Attr::Host).unwrap_or_default()), Cell::yes_or_no(is_valid(index))]);
     }
     context.ui.out(&table.page());
     Ok(())
@@ -100,7 +99,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 
 /// `aws`, `azure`, `gcp`, or nothing where the host cannot be read.
 fn cloud(profile: &Profile<'_>) -> &'static str {
-    match profile.get(Attr::Host).and_then(|host| Host::parse(host).ok()).map(|host| host.cloud()) {
+    match profile.get(Attr::Host).and_then(|host| Host::parse(&host).ok()).map(|host| host.cloud()) {
         Some(Cloud::Aws) => "aws",
         Some(Cloud::Azure) => "azure",
         Some(Cloud::Gcp) => "gcp",
@@ -150,8 +149,8 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
 /// Asks the workspace of one profile who its credential is.
 fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>) -> (Verdict, Option<String>) {
     let settings = Settings::of_profile(profile, path);
-    let outcome = settings.check().and_then(|()| {
-        let credential = chain::acquire(&settings, &ProfileFile::nowhere())?;
+    let outcome = settings.check(&ProfileFile::nowhere()).and_then(|()| {
+        let credential = chain::acquire(&settings)?;
         let auth_type = credential.method;
         Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });

@@ -1,0 +1,31 @@
+# `make demo` shows the tool at work, `make test` runs every test; both need Rust and a C linker, and nothing else.
+
+CARGO ?= cargo
+
+.PHONY: build demo test bench reference clean
+
+# The program as it is meant to be used: target/release/databricks
+build:
+	$(CARGO) build --release --locked
+
+demo:
+	$(CARGO) build --quiet --locked --bin databricks --example workspace
+	@bash tests/demo
+
+test:
+	@bash tests/install
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+# Whole processes against `true`, a raw request and curl; writes docs/performance.md. Fails no build.
+bench:
+	@bash tests/install bench
+	@python3 benches/run
+
+# docs/reference.md from the tables in src/.
+reference:
+	UPDATE_REFERENCE=1 $(CARGO) test --quiet --locked --lib reference
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,101 @@
+//! The rules of the source tree that the compiler does not know: who may use whom, and that every file is in its list.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers from the foundations up; a module may use those of lower layers and itself.
+const LAYERS: &[&[&str]] = &[
+    &["secret", "text", "error", "host", "env", "clock", "duration", "files", "hardening"],
+    &["http", "config", "ui"],
+    &["auth"],
+    &["rest", "handover"],
+    &["context"],
+    &["commands"],
+    &["report", "lib", "main"],
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("module {module} stands in no layer: give it one in tests/architecture"))
+}
+
+/// The first words behind `crate::` in a line: one module, or those of a braced list.
+fn used(line: &str) -> Vec<String> {
+    let mut modules = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        let rest = &line[at + "crate::".len()..];
+        let names = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or_default());
+        let parts: Vec<&str> = if rest.starts_with('{') { names.split(',').collect() } else { vec![names] };
+        modules.extend(
+            parts.iter().map(|part| part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()).filter(|name| !name.is_empty()),
+        );
+    }
+    modules
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut wrong = Vec::new();
+    for path in sources(&root()) {
+        let relative = path.strip_prefix(root()).expect("below src");
+        let own = relative.components().next().expect("a name").as_os_str().to_str().expect("text").trim_end_matches(".rs").to_owned();
+        for (number, line) in fs::read_to_string(&path).expect("a source").lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for module in used(code).into_iter().filter(|module| *module != own) {
+                // What `crate::x` means at the top level beside modules: functions of lib.rs.
+                let foundation = layer(&module) == 0 && layer(&own) == 0;
+                if layer(&module) >= layer(&own) && !foundation {
+                    wrong.push(format!("src/{}:{}: {own} uses {module}", relative.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these edges point upwards or sideways:\n{}", wrong.join("\n"));
+}
+
+/// The names of the files of a folder, without `mod.rs`.
+fn files_of(folder: &str) -> BTreeSet<String> {
+    sources(&root().join(folder)).iter().map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).filter(|name| name != "mod").collect()
+}
+
+#[test]
+fn every_file_is_in_its_list() {
+    for (folder, list, others) in [("auth/methods", "METHODS", &[][..]), ("rest", "GROUPS", &["paging"][..])] {
+        let code = fs::read_to_string(root().join(folder).join("mod.rs")).expect("mod.rs");
+        let list = code.split_once(&format!("static {list}")).expect("the list").1.split(';').next().expect("its end");
+        for file in files_of(folder).into_iter().filter(|file| !others.contains(&file.as_str())) {
+            assert!(list.contains(&format!("{file}::")), "src/{folder}/{file}.rs is not in its list");
+        }
+    }
+}
+
+#[test]
+fn secrets_leave_their_type_in_few_places() {
+    let allowed = ["auth/methods/basic.rs", "auth/methods/pat.rs", "commands/configure.rs", "config/settings.rs", "http", "ui", "secret.rs"];
+    for path in sources(&root()) {
+        let relative = path.strip_prefix(root()).expect("below src").display().to_string();
+        let exposes =
+            fs::read_to_string(&path).expect("a source").contains(".expose()") || fs::read_to_string(&path).expect("a source").contains("Secret::expose");
+        assert!(
+            !exposes || allowed.iter().any(|place| relative.starts_with(place)),
+            "src/{relative} takes a secret out of its type: is that its job? Then add it here"
+        );
+    }
+}
