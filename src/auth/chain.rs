@@ -7,6 +7,7 @@ use crate::auth::{self, Credential, METHODS, Method, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
+use crate::env::Env;
 use crate::error::Failure;
 use crate::text;
 
@@ -20,7 +21,7 @@ pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static
     }
     match settings.text(Attr::AuthType) {
         Some(name) => named(settings, name),
-        None => METHODS.iter().copied().find(|method| method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
+        None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
     }
 }
 
@@ -28,13 +29,13 @@ pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static
 ///
 /// # Errors
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or as the method fails.
-pub(crate) fn acquire(settings: &Settings, file: &ProfileFile) -> Result<Credential> {
+pub(crate) fn acquire(settings: &Settings, file: &ProfileFile, env: &Env) -> Result<Credential> {
     let method = choose(settings, file)?;
     for row in ATTRIBUTES.iter().filter(|row| row.secret && row.methods.contains(&method.name)) {
         settings.check_bound(row.attr)?;
     }
     let Some(host) = settings.host()? else { return Err(nothing_applies(settings).into()) };
-    (method.acquire)(settings, host)
+    (method.acquire)(settings, host, env)
 }
 
 fn named(settings: &Settings, name: &str) -> Result<&'static Method> {
@@ -70,7 +71,7 @@ fn nothing_applies(settings: &Settings) -> Failure {
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
     ));
-    for method in METHODS {
+    for method in METHODS.iter().filter(|method| method.automatic) {
         if let Err(skip) = method.ready(settings) {
             failure = failure.hint(format!("{} does not apply: {skip}", method.name));
         }
