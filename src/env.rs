@@ -51,6 +51,10 @@ pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
+// Files of other programs.
+pub(crate) const NETRC: &str = "NETRC";
+pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
+
 // Conventions of terminals and of the network.
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const NO_COLOR: &str = "NO_COLOR";

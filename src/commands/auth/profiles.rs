@@ -150,7 +150,7 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
 fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>) -> (Verdict, Option<String>) {
     let settings = Settings::of_profile(profile, path);
     let outcome = settings.check(&ProfileFile::nowhere()).and_then(|()| {
-        let credential = chain::acquire(&settings)?;
+        let credential = chain::acquire(&settings, caller.env)?;
         let auth_type = credential.method;
         Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });
