@@ -10,12 +10,12 @@ use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::error::Failure;
-use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Trace, UserAgent};
+use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent};
 use crate::rest::paging::{self, Page};
-use crate::rest::{Item, List, current_user, text_of};
+use crate::rest::{Item, current_user, text_of};
 use crate::text;
-use crate::ui::Ui;
 use crate::ui::prompt::Choice;
+use crate::ui::{self, Ui};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -104,8 +104,17 @@ impl Context<'_> {
 
     /// The workspace of settings that are already resolved.
     pub(crate) fn workspace_of(&self, settings: Settings) -> Result<Workspace> {
-        let credential = chain::acquire(&settings, &self.file)?;
+        let credential = self.credential(&settings)?;
         Workspace::connect(settings, credential, self.caller(), None)
+    }
+
+    /// The credential that the settings lead to; says on standard error what a user should know about it.
+    pub(crate) fn credential(&self, settings: &Settings) -> Result<Credential> {
+        let credential = chain::acquire(settings, &self.env)?;
+        for remark in &credential.remarks {
+            self.ui.warn(remark);
+        }
+        Ok(credential)
     }
 
     /// Who asks, for the requests of this command.
@@ -115,16 +124,18 @@ impl Context<'_> {
             () if self.ui.color() => Interactive::Output,
             () => Interactive::None,
         };
-        Caller { env: &self.env, command: &self.command, interactive, trace: &self.globals.trace }
+        Caller { env: &self.env, command: &self.command, interactive, talks: self.ui.talks_to_terminal(), trace: &self.globals.trace }
     }
 }
 
 /// Who asks: what requests say of the command that sends them. May be shared between threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
-    env: &'a Env,
+    pub(crate) env: &'a Env,
     command: &'a str,
     interactive: Interactive,
+    /// Whether somebody at a terminal is told of long waits.
+    talks: bool,
     trace: &'a Trace,
 }
 
@@ -146,6 +157,9 @@ impl Workspace {
         }
         options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
         options.trace = caller.trace.clone();
+        if caller.talks && limit.is_none() {
+            options.notice = Some(Box::new(ui::aside));
+        }
         let client = Client::new(credential.host.clone(), caller.env, options)?;
         Ok(Self { settings, credential, client })
     }
@@ -155,23 +169,35 @@ impl Workspace {
     /// # Errors
     /// As the HTTP layer; a refusal (401, 403) says who asked whom, and what to do.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response> {
-        self.client.send(Some(&self.credential), request).map_err(|error| self.explain(error))
+        self.send_bare(request).map_err(|error| self.explain(error))
+    }
+
+    /// As [`Workspace::send`]; a refusal is told in the server's words alone.
+    pub(crate) fn send_bare(&self, request: &Request<'_>) -> Result<Response> {
+        self.client.send(Some(&self.credential), request)
+    }
+
+    /// As [`Workspace::send_bare`]; a body that is no JSON goes to `sink`, whatever its size.
+    pub(crate) fn download(&self, sink: &mut Sink<'_>, request: &Request<'_>) -> Result<Response> {
+        self.client.download(sink, Some(&self.credential), request)
     }
 
     /// Asks the workspace who the credential is.
     pub(crate) fn who(&self) -> Result<String> {
         let response = self.send(&Request::get(current_user::ME.path))?;
-        let fields: Item<'_> = response.parse(|body| serde_json::from_slice(body))?;
+        let fields: Item<'_> = response.parse(serde_json::from_slice)?;
         Ok(text_of(&fields, "userName"))
     }
 
     /// Walks over all items of a list, page by page; `each` says whether to go on.
-    pub(crate) fn pages(&self, request: &Request<'_>, list: &List, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+    ///
+    /// `items` is the key that holds them; without it, the first list of each page.
+    pub(crate) fn pages(&self, request: &Request<'_>, items: Option<&str>, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
         let mut request = request.clone();
         let mut seen = std::collections::HashSet::new();
         loop {
             let response = self.send(&request)?;
-            let page = response.parse(|body| paging::read_page(body, list.items))?;
+            let page = response.parse(|body| paging::read_page(body, items))?;
             let next = page.next.as_deref().map(ToOwned::to_owned);
             if !each(&page)? {
                 return Ok(());
@@ -187,7 +213,14 @@ impl Workspace {
 
     /// Adds to a refusal who asked whom, and the next steps; the message of the server stays in front, as scripts know it.
     fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let Some(refusal) = error.downcast_ref::<ApiError>().filter(|refusal| refusal.is_unauthenticated() || refusal.is_forbidden()) else { return error };
+        let Some(refusal) = error.downcast_ref::<ApiError>() else { return error };
+        if refusal.is_quota() {
+            let hint = "List your tokens and revoke those that nobody needs: databricks tokens list; databricks tokens revoke TOKEN_ID";
+            return Failure::new(refusal.to_string()).hint(hint).into();
+        }
+        if !refusal.is_unauthenticated() && !refusal.is_forbidden() {
+            return error;
+        }
         let profile = self.settings.text(Attr::Profile).map(|name| text::one_line(name).into_owned());
         let method = crate::auth::find(self.credential.method);
         let mut message = format!("{refusal}\n\n");
@@ -197,12 +230,19 @@ impl Workspace {
         message += &format!("Host:      {}\n", self.credential.host);
         message += &format!("Auth type: {}\n\nNext steps:", method.map_or_else(|| self.credential.method.to_owned(), crate::auth::Method::label));
         let with_profile = profile.as_ref().map_or(String::new(), |name| format!(" --profile {name}"));
-        let secret = if self.credential.method == "basic" { Attr::Password } else { Attr::Token };
+        let secret = match self.credential.method {
+            "basic" => Some(Attr::Password),
+            "pat" => Some(Attr::Token),
+            _ => None,
+        };
         let refused_as_such = refusal.is_unauthenticated() || refusal.message.to_ascii_lowercase().contains("access token");
-        if let Some(sourced) = self.settings.get(secret).filter(|_| refused_as_such) {
-            let fix = if secret == Attr::Password { "Check your username/password" } else { "Regenerate your access token" };
+        if let Some(sourced) = secret.and_then(|secret| self.settings.get(secret)).filter(|_| refused_as_such) {
+            let fix = if secret == Some(Attr::Password) { "Check your username/password" } else { "Regenerate your access token" };
             let name = profile.as_deref().unwrap_or("<name>");
             message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+        }
+        if self.credential.method == "netrc" && refused_as_such {
+            message += &format!("\n  - Check the entry of your netrc file: databricks auth netrc show{with_profile}");
         }
         if refusal.is_forbidden() {
             message += "\n  - Verify you have the required permissions for this operation";

@@ -53,6 +53,10 @@ pub(crate) const CACHE_ENABLED: &str = "DATABRICKS_CACHE_ENABLED";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
+// Files of other programs.
+pub(crate) const NETRC: &str = "NETRC";
+pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
+
 // Conventions of home folders, shells, terminals and of the network.
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -65,6 +65,52 @@ struct Snapshot {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
     remove_left_over(path);
     Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+}
+
+/// A file's bytes, and who else may read them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) bytes: Vec<u8>,
+    /// The mode, if others than the owner may read the file.
+    pub(crate) open_mode: Option<u32>,
+}
+
+/// As [`read`]; the mode is that of the very file that was read.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_contents(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    remove_left_over(path);
+    Ok(snapshot(path, limit)?.map(|snapshot| Contents { bytes: snapshot.bytes, open_mode: Some(snapshot.mode).filter(|mode| mode & 0o077 != 0) }))
+}
+
+/// Adds whole lines at the end of a file that belongs to another program, which may hold it open: not replaced, its mode and its lock are that program's. Made with mode 0600
+/// if it is not there. A last line that somebody left open is ended first.
+///
+/// # Errors
+/// As the system says; then nothing of the lines stays in the file.
+pub(crate) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {
+    let fail = |error: io::Error| FileError::new("write", path, said(&error));
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    private(&mut options);
+    without_blocking(&mut options);
+    let mut file = options.open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(FileError::new("write", path, kind_of(&metadata)));
+    }
+    let mut last = [b'\n'];
+    if metadata.len() > 0 {
+        file.seek(io::SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(fail)?;
+    }
+    let start = if last == [b'\n'] { "" } else { "\n" };
+    let text = zeroize::Zeroizing::new([start, lines].concat());
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // Half a line would be taken for a whole one.
+        drop(file.set_len(metadata.len()));
+        fail(error)
+    })
 }
 
 /// Opens a log to write at its end; made with mode 0600 if it is not there.
@@ -139,7 +185,6 @@ pub(crate) fn update_with<F>(path: &Path, limit: u64, care: Care, mut change: F)
 where
     F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
 {
-    survive_file_size_limit();
     let target = resolve_links(path)?;
     let patience = if care == Care::Cache { Duration::ZERO } else { LOCK_LIMIT };
     let _lock = lock_folder(&target, patience)?;
@@ -208,9 +253,11 @@ fn temporary_beside(target: &Path) -> PathBuf {
 
 /// Removes a temporary file that a killed writer left behind, unless a living writer holds the lock.
 fn remove_left_over(path: &Path) {
-    let temporary = temporary_beside(path);
+    // Beside the target of a link, as it was written there.
+    let Ok(path) = resolve_links(path) else { return };
+    let temporary = temporary_beside(&path);
     if fs::symlink_metadata(&temporary).is_ok()
-        && let Ok(folder) = open_lock(path)
+        && let Ok(folder) = open_lock(&path)
         && folder.try_lock().is_ok()
     {
         drop(fs::remove_file(temporary));
@@ -261,7 +308,9 @@ fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
     for _ in 0..LONGEST_LINK_CHAIN {
         match fs::read_link(&target) {
             Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
-            Err(_) => return Ok(target),
+            // No link, or nothing there yet. Anything else might be a link that cannot be read just now, which must not be replaced by a file.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => return Ok(target),
+            Err(error) => return Err(FileError::new("read", path, said(&error))),
         }
     }
     Err(FileError::new("write", path, "it is a symbolic link that leads back to itself"))
@@ -389,12 +438,6 @@ mod system {
         }
         Ok(())
     }
-
-    /// Over `ulimit -f` a write ends the process by SIGXFSZ unless somebody handles it; handled, it is an error like any other.
-    pub(super) fn survive_file_size_limit() {
-        let handled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), handled));
-    }
 }
 
 #[cfg(not(unix))]
@@ -426,11 +469,9 @@ mod system {
     pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot, _care: Care) -> io::Result<()> {
         Ok(())
     }
-
-    pub(super) fn survive_file_size_limit() {}
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, private_folder, survive_file_size_limit, without_blocking};
+use system::{identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -557,6 +598,34 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_added_to_a_foreign_file_without_replacing_it() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "A=1", 0o644);
+        let before = snapshot(&path, LIMIT).expect("readable").expect("there").identity.inode;
+        append_lines(&path, "B=2\n").expect("append");
+        append_lines(&path, "C=3\n").expect("append");
+        let after = snapshot(&path, LIMIT).expect("readable").expect("there");
+        assert_eq!((after.bytes.as_slice(), after.mode, after.identity.inode), (&b"A=1\nB=2\nC=3\n"[..], 0o644, before));
+        let new = folder.path().join("new");
+        append_lines(&new, "B=2\n").expect("append");
+        assert_eq!(mode_of(&new), 0o600);
+        assert!(append_lines(folder.path(), "B=2\n").is_err());
+        assert!(append_lines(Path::new("/dev/full"), "B=2\n").is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_told() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "a", 0o600);
+        let read = || read_contents(&path, LIMIT).expect("read").expect("there");
+        assert_eq!(read(), Contents { bytes: b"a".to_vec(), open_mode: None });
+        put(&path, "a", 0o640);
+        assert_eq!(read(), Contents { bytes: b"a".to_vec(), open_mode: Some(0o640) });
+    }
+
+    #[test]
     fn parallel_writers_lose_nothing() {
         let folder = folder();
         let path = folder.path().join("file");
@@ -566,7 +635,7 @@ mod tests {
                 scope.spawn(move || {
                     (0..5).for_each(|line| {
                         append(path, &format!("{writer}-{line}\n")).expect("append");
-                    })
+                    });
                 });
             }
         });

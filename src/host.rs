@@ -73,6 +73,10 @@ impl Host {
         if address.is_empty() {
             return Err(Failure::new("the host is empty: it must start with https://, such as https://my-workspace.cloud.databricks.com"));
         }
+        if is_token(address) {
+            // Not quoted: it is a secret, pasted one question too early. Taken for a host, it would go to the name servers.
+            return Err(Failure::new("this looks like a personal access token, not like a host such as https://my-workspace.cloud.databricks.com"));
+        }
         if address.len() > LONGEST_ADDRESS {
             return Err(refuse("it is too long"));
         }
@@ -121,6 +125,16 @@ impl Host {
         &self.origin[self.name_start..self.name_end]
     }
 
+    /// The name as a machine is called where there are no addresses of the web, such as in `.netrc`: IPv6 addresses without their brackets.
+    pub(crate) fn bare_name(&self) -> &str {
+        bare(self.name())
+    }
+
+    /// Whether it has a port of its own.
+    pub(crate) fn has_port(&self) -> bool {
+        self.name_end < self.origin.len()
+    }
+
     /// Whether the name means this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(self.name())
@@ -146,6 +160,11 @@ impl AddressIds {
         let number = |key: &str| value(key).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
         Self { workspace_id: number("o").or_else(|| value("w")).or_else(|| number("workspace_id")), account_id: value("a").or_else(|| value("account_id")) }
     }
+}
+
+/// `dapi`, 32 hexadecimal digits, and sometimes a dash and a digit.
+fn is_token(text: &str) -> bool {
+    text.strip_prefix("dapi").is_some_and(|rest| rest.len() >= 32 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
 }
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
@@ -188,9 +207,12 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn bare(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
+}
+
 fn is_loopback(name: &str) -> bool {
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost" || bare(name).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -250,6 +272,15 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_no_host_and_not_shown() {
+        for token in ["dapi0123456789abcdef0123456789abcdef", " dapi0123456789abcdef0123456789abcdef-2 "] {
+            let error = Host::parse(token).expect_err(token).to_string();
+            assert!(error.contains("token") && !error.contains("0123"), "{error}");
+        }
+        Host::parse("dapi.example.com").expect("a host");
+    }
+
+    #[test]
     fn ids_come_from_the_query() {
         let ids = |address| Host::parse_address(address).expect(address).1;
         assert_eq!(ids("https://h.example/?o=123&w=ws").workspace_id.as_deref(), Some("123"));
@@ -257,6 +288,15 @@ mod tests {
         assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").workspace_id.as_deref(), Some("7"));
         assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").account_id.as_deref(), Some("a-1"));
         assert_eq!(ids("https://h.example"), AddressIds::default());
+    }
+
+    #[test]
+    fn machines_have_neither_port_nor_brackets() {
+        for (address, machine, port) in [("https://h.example", "h.example", false), ("http://[::1]:5000", "::1", true), ("h.example:8443/x", "h.example", true)]
+        {
+            let host = Host::parse(address).expect(address);
+            assert_eq!((host.bare_name(), host.has_port()), (machine, port), "{address}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<()> {
     let words = words(&matches);
     let (node, known) = commands::walk(&words);
     let leaf = leaf(&matches);
-    let globals = globals(&env, ui, leaf)?;
+    let globals = globals(&env, ui, leaf, &words[..known])?;
     if let Some(unknown) = words.get(known) {
         return unknown_command(ui, node, &words[..known], unknown);
     }
@@ -168,10 +168,12 @@ fn check_arity(node: Node, matches: &ArgMatches, words: &[&str]) -> Result<()> {
     Err(error.into())
 }
 
-fn globals(env: &Env, ui: &Ui, matches: &ArgMatches) -> Result<Globals> {
+fn globals(env: &Env, ui: &Ui, matches: &ArgMatches, words: &[&str]) -> Result<Globals> {
     let output_given = arguments::text(matches, "output");
     let output = match output_given {
-        Some(given) => output_format(given).ok_or_else(|| UsageError::new(invalid_argument(given, "-o, --output", "accepted arguments are json and text")))?,
+        Some(given) => output_format(given).ok_or_else(|| {
+            UsageError::new(invalid_argument(given, "-o, --output", "accepted arguments are json and text")).with_usage(&mut commands::help_at(words))
+        })?,
         // Compat: a value that is none is ignored.
         None => env.get(env::OUTPUT_FORMAT).and_then(output_format).unwrap_or_default(),
     };

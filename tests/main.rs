@@ -6,5 +6,13 @@
 mod architecture;
 mod completion;
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
+mod harness;
+#[cfg(target_os = "linux")]
+mod peers;
+#[cfg(target_os = "linux")]
+mod stories;
+#[cfg(target_os = "linux")]
 mod terminal;
 mod workspace;

@@ -17,6 +17,7 @@ pub(crate) fn switch(name: &'static str, help: &str) -> Arg {
     Arg::new(name)
         .long(name)
         .help(help.to_owned())
+        .value_name("b")
         .num_args(0..=1)
         .require_equals(true)
         .default_missing_value("true")
@@ -69,7 +70,16 @@ pub(crate) fn rendered(page: &str) -> String {
         rest = &after[end..];
     }
     text.push_str(rest);
-    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    let mut blank = true;
+    let mut page = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim_end) {
+        if !(blank && line.is_empty()) {
+            page.push_str(line);
+            page.push('\n');
+        }
+        blank = line.is_empty();
+    }
+    page
 }
 
 /// The flags that every command takes.

@@ -11,7 +11,7 @@ use crate::context::{Context, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
 use crate::rest::{self, Item, Reply, text_of};
-use crate::ui::progress::Progress;
+use crate::ui::progress::{Progress, grouped};
 use crate::ui::prompt::Choice;
 
 /// Lets the user choose among the clusters that people make (not jobs); a single one is taken. Returns its id.
@@ -39,7 +39,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
     let mut sighting = Sighting::of(&rest::LIST_CLUSTERS);
-    workspace.pages(&request, list, |page| {
+    workspace.pages(&request, Some(list.items), |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             if let Some(sighting) = &mut sighting {
@@ -54,7 +54,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
             );
             clusters.push((id.clone(), Choice::new(text_of(&item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
-        progress.update(|| format!("Loading clusters: {} …", clusters.len()));
+        progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));
         Ok(true)
     })?;
     if let Some(sighting) = sighting {

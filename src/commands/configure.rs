@@ -1,5 +1,6 @@
 //! `configure`: host and token into a profile, and a cluster if asked for.
 
+use std::cell::OnceCell;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use anyhow::Result;
@@ -43,6 +44,8 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
+/// How long a person waits for a workspace that asks to come back later, unless the profile says otherwise.
+const PATIENCE_SECONDS: &str = "20";
 /// Longest first line of standard input that is read for a token.
 const LONGEST_TOKEN_LINE: u64 = 64 * 1024;
 
@@ -55,7 +58,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         present.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
     };
 
-    let given = arguments::text(matches, "host").or_else(|| context.env.get(env::HOST));
+    // An empty --host counts as not given: scripts pass variables that may be empty.
+    let given = arguments::text(matches, "host").filter(|host| !host.trim().is_empty()).or_else(|| context.env.get(env::HOST));
     let host = host(context, given, present(Attr::Host))?;
     let wants_cluster = arguments::is_on(matches, "configure-cluster");
     let cluster_from_env = context.env.get(env::CLUSTER_ID);
@@ -69,8 +73,13 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut typed = vec![(Attr::Host, host.as_str())];
     typed.extend(token.as_ref().map(|token| (Attr::Token, token.expose())));
     let mut asking = typed.clone();
-    asking.extend(present(Attr::WorkspaceId).map(|id| (Attr::WorkspaceId, id)));
-    let ask = || context.workspace_of(Settings::of_values(&asking));
+    asking.extend([Attr::WorkspaceId, Attr::HttpTimeoutSeconds].into_iter().filter_map(|attr| Some((attr, present(attr)?))));
+    asking.push((Attr::RetryTimeoutSeconds, present(Attr::RetryTimeoutSeconds).unwrap_or(PATIENCE_SECONDS)));
+    let workspace = OnceCell::new();
+    let ask = || match workspace.get() {
+        Some(workspace) => Ok(workspace),
+        None => context.workspace_of(Settings::of_values(&asking)).map(|connected| workspace.get_or_init(|| connected)),
+    };
     let user = if verify && token.is_some() {
         let user = ask()?.who().map_err(|error| {
             Failure::new(format!("the token was not written, because {host} did not confirm it: {error:#}"))
@@ -81,7 +90,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         None
     };
     let picked = match cluster_from_env {
-        None if wants_cluster => Some(cluster_picker::pick(context, &ask()?)?),
+        None if wants_cluster => Some(cluster_picker::pick(context, ask()?)?),
         _ => None,
     };
     if let Some(cluster) = picked.as_deref().or(cluster_from_env) {
@@ -123,7 +132,13 @@ fn host(context: &Context<'_>, given: Option<&str>, present: Option<&str>) -> Re
     if !context.ui.can_prompt() {
         return Err(Failure::new("host must be set in non-interactive mode").hint(format!("Add --host https://<workspace>, or set {}", env::HOST)).into());
     }
-    let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
+    // The typed text stands above the complaint, which has one line: the reason alone.
+    let check = |typed: &str| {
+        Host::parse(typed).map(|host| host.to_string()).map_err(|failure| {
+            let said = failure.to_string();
+            said.split_once(" is not a workspace host: ").map_or(said.as_str(), |(_, why)| why).to_owned()
+        })
+    };
     let typed = context.ui.prompter().text("Databricks workspace host (https://...)", present, &check)?;
     Ok(Host::parse(&typed)?)
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use anyhow::Result;
 use clap::ArgMatches;
+use jiff::SignedDuration;
+use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::commands::seen::{self, Sighting};
@@ -12,10 +14,11 @@ use crate::commands::{Arity, arguments, help, json_input};
 use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
-use crate::http::{Repeat, Request, Verb};
-use crate::rest::{Cell, Endpoint, Field, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
+use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
 use crate::ui::Audience;
+use crate::ui::output::{Cell as ShownCell, Tint};
 use crate::ui::progress::Progress;
 use crate::ui::prompt::Choice;
 
@@ -29,9 +32,9 @@ pub(crate) fn usage(endpoint: &Endpoint) -> String {
 
 /// How many positional arguments the call takes.
 pub(crate) fn arity(endpoint: &Endpoint) -> Arity {
-    let single = endpoint.fields.iter().filter(|field| matches!(field.input, Input::Argument(_))).count();
+    let single = endpoint.fields.iter().filter(|field| matches!(field.input, Input::Argument(_) | Input::Required(_))).count();
     match () {
-        () if endpoint.fields.iter().any(|field| matches!(field.input, Input::Arguments)) => Arity::Any,
+        () if endpoint.fields.iter().any(|field| matches!(field.input, Input::Arguments | Input::Each(_))) => Arity::Any,
         // Compat: `tokens list x` and its like ignore the x.
         () if single == 0 && matches!(endpoint.reply, Reply::List(_)) => Arity::Ignored,
         () if single == 0 => Arity::Exactly(0),
@@ -61,10 +64,24 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
             command = command.arg(arguments::switch("lenient", "Send the request even if fields of --json must be left out of it"));
         }
     }
-    if matches!(endpoint.reply, Reply::List(_)) {
+    if let Reply::List(list) = &endpoint.reply {
         command = command.arg(arguments::value("limit", "number", "Show at most this many; 0 for all"));
+        for filter in list.filters {
+            command = command.arg(arguments::value(filter.flag, "duration", filter.about));
+        }
+    }
+    if each_picker(endpoint).is_some() {
+        command = command.arg(arguments::switch("dry-run", "Only say what would be done"));
     }
     command
+}
+
+/// The field that several arguments may be given for.
+fn each_picker(endpoint: &'static Endpoint) -> Option<(&'static Field, &'static Picker)> {
+    endpoint.fields.iter().find_map(|field| match &field.input {
+        Input::Each(picker) => Some((field, picker)),
+        _ => None,
+    })
 }
 
 /// Does the call.
@@ -75,8 +92,12 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
         given.extend(from_json(context, endpoint, matches, argument)?);
     }
     let limit = limit(context, matches)?;
+    let kept = kept(context, endpoint, matches)?;
     let workspace = context.workspace()?;
     from_arguments(context, endpoint, matches, &workspace, &mut given)?;
+    if let Some((field, picker)) = each_picker(endpoint).filter(|(field, _)| !given.iter().any(|(present, _)| present.name == field.name)) {
+        return for_each(context, endpoint, matches, &workspace, &given, field, picker);
+    }
     let is_given = |given: &[Given<'_>], field: &Field| given.iter().any(|(present, _)| present.name == field.name);
     for field in endpoint.fields {
         if let Some(default) = field.default.filter(|_| !is_given(&given, field)) {
@@ -84,20 +105,123 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
         }
     }
     if endpoint.json && !given.iter().skip(flags_given.min(given.len())).any(|(field, _)| field.place == Place::Body) && needs_body(endpoint, &given) {
-        return Err(context.usage_error(UsageError::new("please provide command input in JSON format by specifying the --json flag")));
+        return Err(Failure::new("please provide command input in JSON format by specifying the --json flag").into());
     }
     let request = request(endpoint, &given);
     match &endpoint.reply {
         Reply::Empty => workspace.send(&request).map(drop)?,
         Reply::Object => {
-            let response = workspace.send(&request)?;
+            let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
             context.ui.out_json(response.text()?)?;
+            if endpoint.mints {
+                handed_over(context, &response)?;
+            }
         }
-        Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, limit),
+        Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, &Wanted { limit, kept }),
     }
     let _shown = context.ui.flush()?;
     seen::learn(&context.env, &workspace.credential.host, endpoint, &given);
     Ok(())
+}
+
+/// A new credential that nobody could read is no success: its owner is told what to revoke.
+fn handed_over(context: &Context<'_>, reply: &Response) -> Result<()> {
+    let why = match context.ui.flush() {
+        Ok(Audience::Listening) => return Ok(()),
+        Ok(Audience::Gone) => "nobody reads standard output".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    let failure = Failure::new(format!("a credential was created, but could not be handed over: {why}"));
+    let info: Option<Item<'_>> = reply.parse(serde_json::from_slice::<Item<'_>>).ok();
+    let id = info.and_then(|reply| serde_json::from_str::<Item<'_>>(reply.get("token_info")?).ok().map(|info| text_of(&info, "token_id")));
+    let word = context.command.split(' ').next().unwrap_or_default();
+    Err(match id.filter(|id| !id.is_empty()) {
+        Some(id) => failure.hint(format!("Revoke it: databricks {word} delete {}", text::one_line(&id))),
+        None => failure.hint("It expires by itself; ask for another one"),
+    }
+    .into())
+}
+
+/// Makes the call once for each argument. Several are confirmed on a terminal; one that fails does not keep the others from being tried.
+fn for_each(
+    context: &Context<'_>,
+    endpoint: &'static Endpoint,
+    matches: &ArgMatches,
+    workspace: &Workspace,
+    given: &[Given<'static>],
+    field: &'static Field,
+    picker: &'static Picker,
+) -> Result<()> {
+    let mut ids: Vec<String> = arguments::positionals(matches).into_iter().filter(|id| !id.is_empty()).map(ToOwned::to_owned).collect();
+    if ids.is_empty() {
+        ids.push(pick(context, workspace, picker)?);
+    }
+    let place = &workspace.credential.host;
+    if arguments::is_on(matches, "dry-run") {
+        for id in &ids {
+            context.ui.note(&format!("Would {} {} at {place}", endpoint.name, text::one_line(id)));
+        }
+        return Ok(());
+    }
+    if ids.len() > 1 && context.ui.can_prompt() {
+        for id in &ids {
+            context.ui.note(&format!("  {}", text::one_line(id)));
+        }
+        if !context.ui.prompter().confirm(&format!("{} these {} at {place}?", capitalised(endpoint.name), ids.len()))? {
+            context.ui.note("Nothing was done.");
+            return Ok(());
+        }
+    }
+    let mut failed: Vec<(String, anyhow::Error)> = Vec::new();
+    for id in &ids {
+        let mut given: Vec<Given<'_>> = given.to_vec();
+        given.push((field, Cow::Owned(quoted(id))));
+        match workspace.send(&request(endpoint, &given)) {
+            Ok(_) => seen::learn(&context.env, place, endpoint, &given),
+            Err(error) => failed.push((text::one_line(id).into_owned(), error)),
+        }
+    }
+    match failed.len() {
+        0 => Ok(()),
+        1 if ids.len() == 1 => failed.pop().map_or(Ok(()), |(_, error)| Err(error)),
+        several => {
+            let lines: Vec<_> = failed.iter().map(|(id, error)| format!("{id}: {}", format!("{error:#}").lines().next().unwrap_or_default())).collect();
+            Err(Failure::new(format!("{several} of {} failed, the others are done:\n{}", ids.len(), lines.join("\n"))).into())
+        }
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut characters = word.chars();
+    characters.next().map_or(String::new(), |first| first.to_ascii_uppercase().to_string() + characters.as_str())
+}
+
+/// The filters that were given, with their spans.
+fn kept(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<Vec<(&'static Filter, SignedDuration)>> {
+    let Reply::List(list) = &endpoint.reply else { return Ok(Vec::new()) };
+    let mut kept = Vec::new();
+    for filter in list.filters {
+        if let Some(text) = arguments::text(matches, filter.flag) {
+            let seconds = duration::seconds(text)
+                .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(text, &format!("--{}", filter.flag), &reason))))?;
+            kept.push((filter, SignedDuration::from_secs(seconds)));
+        }
+    }
+    Ok(kept)
+}
+
+/// Where the reply of a call that makes something was lost, and the API has a list of what there is, its hint becomes the command to look with.
+fn say_how_to_check(context: &Context<'_>, endpoint: &Endpoint, error: anyhow::Error) -> anyhow::Error {
+    let lost = error.downcast_ref::<NetworkError>().is_some_and(|error| error.kind() == NetworkErrorKind::LostReply);
+    let word = context.command.split(' ').next().unwrap_or_default();
+    let group = GROUPS.iter().find(|group| group.name == word);
+    match group.and_then(|group| group.endpoints.iter().find(|sibling| matches!(sibling.reply, Reply::List(_)))) {
+        Some(list) if lost && endpoint.mints => {
+            let hint = format!("See what exists now before you repeat it, so that nothing is created twice: databricks {word} {}", list.name);
+            Failure::new(format!("{error:#}")).hint(hint).into()
+        }
+        _ => error,
+    }
 }
 
 /// Whether the call makes no sense without a body that only `--json` can give.
@@ -156,8 +280,8 @@ fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMa
     for flaw in &flaws {
         context.ui.warn(&format!("{flaw}\n"));
     }
-    if endpoint.fields.iter().any(|field| matches!(field.input, Input::Argument(_)) && field.place == Place::Body)
-        && let Some(field) = endpoint.fields.iter().find(|field| matches!(field.input, Input::Argument(_)))
+    if endpoint.fields.iter().any(|field| matches!(field.input, Input::Argument(_) | Input::Each(_) | Input::Required(_)) && field.place == Place::Body)
+        && let Some(field) = endpoint.fields.iter().find(|field| matches!(field.input, Input::Argument(_) | Input::Each(_) | Input::Required(_)))
         && !arguments::positionals(matches).is_empty()
     {
         return Err(
@@ -176,16 +300,31 @@ fn from_arguments(
     workspace: &Workspace,
     given: &mut Vec<Given<'static>>,
 ) -> Result<()> {
-    let words = arguments::positionals(matches);
+    // An empty word, as of an unset variable in a script, counts as none: it would name the whole collection in a path.
+    let words: Vec<&str> = arguments::positionals(matches).into_iter().filter(|word| !word.is_empty()).collect();
+    let mut rest = words.iter();
     for field in endpoint.fields {
         match &field.input {
-            Input::Argument(picker) if !given.iter().any(|(present, _)| present.name == field.name) => {
-                let value = match words.first() {
+            Input::Argument(_) | Input::Required(_) if given.iter().any(|(present, _)| present.name == field.name) => {}
+            Input::Argument(picker) => {
+                let value = match rest.next() {
                     Some(word) => (*word).to_owned(),
                     None => pick(context, workspace, picker)?,
                 };
                 given.push((field, Cow::Owned(quoted(&value))));
             }
+            Input::Required(label) => match rest.next() {
+                Some(word) => given.push((field, Cow::Owned(quoted(word)))),
+                None => return Err(Failure::new(format!("expected to have {label}")).into()),
+            },
+            Input::Setting(attr) => match workspace.settings.text(*attr) {
+                Some(value) => given.push((field, Cow::Owned(quoted(value)))),
+                None => {
+                    return Err(Failure::new(format!("invalid Databricks Account configuration - host incorrect or {} missing", attr.name()))
+                        .hint(format!("Add {} to the profile, or set {}", attr.name(), attr.row().env.join(" or ")))
+                        .into());
+                }
+            },
             Input::Arguments if !words.is_empty() => {
                 given.retain(|(present, _)| present.name != field.name);
                 given.push((field, Cow::Owned(list_of(words.iter().copied()))));
@@ -207,7 +346,7 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     let mut ids = Vec::new();
     let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
-    workspace.pages(&list_request(picker.from), list, |page| {
+    workspace.pages(&list_request(picker.from), Some(list.items), |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             if let Some(sighting) = &mut sighting {
@@ -265,13 +404,20 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     if matches!(endpoint.verb, Verb::Post | Verb::Put | Verb::Patch) {
         request = request.json(format!("{{{}}}", body.join(",")).into_bytes());
     }
-    if !endpoint.mints {
+    if endpoint.repeatable {
         request.repeat = Repeat::Freely;
     }
     request
 }
 
-fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static Endpoint, request: &Request<'_>, list: &List, limit: usize) -> Result<()> {
+/// Which items of a list are shown.
+struct Wanted {
+    limit: usize,
+    kept: Vec<(&'static Filter, SignedDuration)>,
+}
+
+fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static Endpoint, request: &Request<'_>, list: &List, wanted: &Wanted) -> Result<()> {
+    let Wanted { limit, kept } = wanted;
     let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
     let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
     let mut table = context.ui.table(&titles);
@@ -280,33 +426,35 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     let mut shown = 0;
     let mut sighting = Sighting::of(endpoint);
     let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
-    workspace.pages(request, list, |page| {
-        for raw in page.items.iter().take(limit - shown) {
-            if as_json {
-                context.ui.out(&array.item(raw.get())?);
-                if let Some(sighting) = sighting.as_mut().filter(|sighting| sighting.wants_more())
-                    && let Ok(item) = serde_json::from_str(raw.get())
-                {
-                    sighting.see(&item);
-                }
-            } else {
-                let item: Item<'_> =
-                    serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)))?;
-                if let Some(sighting) = &mut sighting {
-                    sighting.see(&item);
-                }
-                table.row(list.columns.iter().map(|column| match column.cell {
-                    Cell::Key(key) => crate::ui::output::Cell::from(text_of(&item, key)),
-                    Cell::Id(key) => crate::ui::output::Cell::new(text_of(&item, key), crate::ui::output::Tint::Green),
-                    Cell::Made(make) => crate::ui::output::Cell::from(make(&item, now)),
-                }));
+    workspace.pages(request, Some(list.items), |page| {
+        for raw in &page.items {
+            if shown == *limit {
+                break;
+            }
+            let learns = sighting.as_ref().is_some_and(Sighting::wants_more);
+            let item = if as_json && kept.is_empty() && !learns { None } else { Some(item_of(raw, workspace)?) };
+            if let (Some(sighting), Some(item)) = (&mut sighting, &item) {
+                sighting.see(item);
+            }
+            if let Some(item) = &item
+                && !kept.iter().all(|(filter, span)| (filter.keeps)(item, *span, now))
+            {
+                continue;
+            }
+            match item.filter(|_| !as_json) {
+                None => context.ui.out(&array.item(raw.get())?),
+                Some(item) => table.row(list.columns.iter().map(|column| match column.cell {
+                    Cell::Key(key) => ShownCell::from(text_of(&item, key)),
+                    Cell::Id(key) => ShownCell::new(text_of(&item, key), Tint::Green),
+                    Cell::Made(make) => ShownCell::from(make(&item, now)),
+                })),
             }
             shown += 1;
         }
         if !as_json {
             context.ui.out(&table.page());
         }
-        let goes_on = context.ui.flush()? == Audience::Listening && shown < limit;
+        let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
         whole &= goes_on;
         Ok(goes_on)
     })?;
@@ -318,6 +466,10 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
         sighting.keep(&context.env, &workspace.credential.host, whole);
     }
     Ok(())
+}
+
+fn item_of<'p>(raw: &'p RawValue, workspace: &Workspace) -> Result<Item<'p>> {
+    serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
 }
 
 fn limit(context: &Context<'_>, matches: &ArgMatches) -> Result<usize> {
@@ -380,7 +532,7 @@ mod tests {
 
     #[test]
     fn every_flag_of_every_call_is_one_that_its_fields_made() {
-        for group in crate::rest::GROUPS {
+        for group in crate::rest::GROUPS.iter().chain(crate::rest::ACCOUNT_GROUPS) {
             for endpoint in group.endpoints {
                 let placed = endpoint.fields.iter().filter(|field| field.place == Place::Path).count();
                 assert_eq!(endpoint.path.matches('{').count(), placed, "{} {}", group.name, endpoint.name);

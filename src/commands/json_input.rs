@@ -64,6 +64,14 @@ pub(crate) fn read(argument: &str) -> Result<(Cow<'_, str>, String), String> {
     }
 }
 
+/// A JSON value of any kind, as it was typed.
+///
+/// # Errors
+/// With the place where it is none.
+pub(crate) fn any<'t>(text: &'t str, origin: &str) -> Result<&'t RawValue, String> {
+    serde_json::from_str(text).map_err(|error| decoding_error(&error, text, origin))
+}
+
 /// Checks a body against the fields of a call: what can be sent, and what cannot.
 ///
 /// # Errors

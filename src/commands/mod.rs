@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use crate::context::Context;
 use crate::rest;
 
+mod api;
 pub(crate) mod arguments;
 mod auth;
 mod cluster_picker;
@@ -76,16 +77,22 @@ pub(crate) enum Arity {
 
 /// Everything at the top level, in the order of the help.
 static ROOT: &[Node] = &[
+    Node::Group(&ACCOUNT),
+    Node::Group(&api::GROUP),
     Node::Group(&auth::GROUP),
     Node::Command(&configure::COMMAND),
     Node::Api(rest::GROUPS[0]),
     Node::Api(rest::GROUPS[1]),
     Node::Api(rest::GROUPS[2]),
     Node::Api(rest::GROUPS[3]),
+    Node::Api(rest::GROUPS[4]),
+    Node::Api(rest::GROUPS[5]),
     Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&version::COMMAND),
 ];
+
+static ACCOUNT: Group = Group { name: "account", about: "Calls of the account, for its administrators", commands: &[Node::Api(rest::ACCOUNT_GROUPS[0])] };
 
 impl Node {
     pub(crate) fn name(self) -> &'static str {

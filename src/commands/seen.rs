@@ -24,7 +24,7 @@ const LONGEST_FILE_NAME: usize = 200;
 /// The kind of name that an argument takes; `None` if it takes no name that commands see.
 pub(crate) fn kind(field: &Field) -> Option<&'static str> {
     match &field.input {
-        Input::Argument(picker) => Some(picker.from.path),
+        Input::Argument(picker) | Input::Each(picker) => Some(picker.from.path),
         Input::Arguments => Some(field.name),
         _ => None,
     }
@@ -41,7 +41,7 @@ impl Sighting {
     /// For a list that some argument is picked from; other names nobody types.
     pub(crate) fn of(list: &'static Endpoint) -> Option<Self> {
         let fields = rest::GROUPS.iter().flat_map(|group| group.endpoints).flat_map(|endpoint| endpoint.fields);
-        let mut pickers = fields.filter_map(|field| if let Input::Argument(picker) = &field.input { Some(picker) } else { None });
+        let mut pickers = fields.filter_map(|field| if let Input::Argument(picker) | Input::Each(picker) = &field.input { Some(picker) } else { None });
         Some(Self { picker: pickers.find(|picker| std::ptr::eq(picker.from, list))?, names: Vec::new() })
     }
 

@@ -58,11 +58,12 @@ pub(crate) fn from_clap(error: &clap::Error, arguments: &[String], command: &mut
     };
     let given = context(ContextKind::InvalidArg);
     let message = match error.kind() {
-        ErrorKind::UnknownArgument => unknown_flag(&given, command),
+        ErrorKind::UnknownArgument => unknown_flag(&given, arguments, command),
         ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => needs_argument(&given, arguments),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = context(ContextKind::InvalidValue);
-            let reason = std::error::Error::source(error).map_or_else(|| "it is not one of the values that this flag takes".to_owned(), ToString::to_string);
+            // Compat: the words of Go's strconv. Only switches are checked by clap.
+            let reason = format!("strconv.ParseBool: parsing {}: invalid syntax", text::quoted(&value));
             invalid_argument(&value, &flag_label(&given, command), &reason)
         }
         ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => needs_argument(&given, arguments),
@@ -76,8 +77,7 @@ pub(crate) fn invalid_argument(value: &str, label: &str, reason: &str) -> String
     format!("invalid argument {} for \"{label}\" flag: {reason}", text::quoted(value))
 }
 
-fn unknown_flag(given: &str, command: &clap::Command) -> String {
-    let shown = text::one_line(given);
+fn unknown_flag(given: &str, arguments: &[String], command: &clap::Command) -> String {
     match given.strip_prefix("--") {
         Some(name) => {
             let name = name.split('=').next().unwrap_or(name);
@@ -90,7 +90,10 @@ fn unknown_flag(given: &str, command: &clap::Command) -> String {
             let other: char = if letter.is_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
             let meant = command.get_arguments().any(|argument| argument.get_short() == Some(other));
             let meant = if meant && other != letter { format!("\n\nDid you mean \"-{other}\"?") } else { String::new() };
-            format!("unknown shorthand flag: '{}' in {shown}{meant}", text::one_line(&letter.to_string()))
+            // Compat: of several letters in one word, those from the unknown one on are shown.
+            let mut shorts = arguments.iter().filter(|word| !word.starts_with("--")).filter_map(|word| word.strip_prefix('-'));
+            let rest = shorts.find_map(|shorts| shorts.find(letter).map(|at| &shorts[at..])).unwrap_or(given.trim_start_matches('-'));
+            format!("unknown shorthand flag: '{}' in -{}{meant}", text::one_line(&letter.to_string()), text::one_line(rest))
         }
     }
 }
@@ -110,7 +113,7 @@ fn needs_argument(given: &str, arguments: &[String]) -> String {
 
 /// `-o, --output` for the flag that clap calls `--output <text>`.
 fn flag_label(given: &str, command: &clap::Command) -> String {
-    let long = given.split([' ', '=']).next().unwrap_or(given).trim_start_matches('-');
+    let long = given.split([' ', '=', '[']).next().unwrap_or(given).trim_start_matches('-');
     match command.get_arguments().find(|argument| argument.get_long() == Some(long)).and_then(clap::Arg::get_short) {
         Some(short) => format!("-{short}, --{long}"),
         None => format!("--{long}"),

@@ -1,5 +1,6 @@
 //! [`Client`]: requests to one host, one after the other, over one connection that stays open.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ const WORKSPACE_ID: HeaderName = HeaderName::from_static("x-databricks-workspace
 
 /// Takes a sentence for the person at the terminal.
 pub(crate) type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Takes the pieces of a large body.
+pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> anyhow::Result<()> + 'a;
 
 /// How a client behaves: bounds, and who is told.
 pub(crate) struct Options {
@@ -163,23 +167,28 @@ impl Client {
         Ok(Self { host, options, route, roots: Sources::of(env), engine: OnceLock::new() })
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
-    }
-
     /// Sends a request, again where that is safe and makes sense, and waits for the reply: 2xx, read whole.
     ///
     /// # Errors
     /// To be told apart by type: [`ForeignHost`] before anything is sent, [`ApiError`] for an answer other than 2xx,
     /// [`NetworkError`](super::NetworkError) where there was no usable answer. Others are mistakes in the settings, such as certificates that cannot be read.
     pub(crate) fn send(&self, signer: Option<&dyn Sign>, request: &Request<'_>) -> anyhow::Result<Response> {
+        self.send_to(None, signer, request)
+    }
+
+    /// As [`Client::send`], but the body of a successful reply that is no JSON goes to `sink`, piece by piece and of any size; the response then has none.
+    pub(crate) fn download(&self, sink: &mut Sink<'_>, signer: Option<&dyn Sign>, request: &Request<'_>) -> anyhow::Result<Response> {
+        self.send_to(Some(&RefCell::new(sink)), signer, request)
+    }
+
+    fn send_to(&self, sink: Option<&RefCell<&mut Sink<'_>>>, signer: Option<&dyn Sign>, request: &Request<'_>) -> anyhow::Result<Response> {
         let prepared = self.prepare(signer, request)?;
         let engine = self.engine()?;
         let policy = Policy { budget: self.options.retry_timeout, backoff: self.options.backoff };
         let started = Instant::now();
         let mut repeats = 0;
         loop {
-            let outcome = engine.wait_for(self.exchange(engine, &prepared))?;
+            let outcome = engine.wait_for(self.exchange(engine, &prepared, sink))?;
             let progress = Progress { repeats, elapsed: started.elapsed() };
             let retry = |trouble| policy.wait(trouble, request.repeat, progress, clock::now(), random());
             let (wait, cause) = match outcome {
@@ -259,6 +268,10 @@ impl Client {
         if !request.path.starts_with('/') {
             return Err(refuse());
         }
+        // A URL's path is normalised, also where the dots are percent-encoded: such a value would call another API than the one that was meant.
+        if request.path.split(['/', '?', '#']).any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")) {
+            return Err(Failure::new(format!("{} is no path on {}: . and .. cannot be part of it", crate::text::quoted(&request.path), self.host)));
+        }
         let mut url = Url::parse(&format!("{}{}", self.host, request.path)).map_err(|_| refuse())?;
         if url.origin().ascii_serialization() != self.host.as_str() || !url.username().is_empty() {
             return Err(refuse());
@@ -307,12 +320,16 @@ impl Client {
     }
 
     /// One sending, and its reply.
-    async fn exchange(&self, engine: &Engine, prepared: &Prepared<'_>) -> Result<Reply, Break> {
+    async fn exchange(&self, engine: &Engine, prepared: &Prepared<'_>, sink: Option<&RefCell<&mut Sink<'_>>>) -> Result<Reply, Break> {
+        if sink.is_some() {
+            // How long a body of any size takes, nobody can say; that it does not stand still is checked within.
+            return self.exchange_unbounded(engine, prepared, sink).await;
+        }
         let timed_out = || Break::new(NetworkErrorKind::Timeout, "the reply is not complete within the time limit");
-        tokio::time::timeout(self.options.total_timeout, self.exchange_unbounded(engine, prepared)).await.unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(self.options.total_timeout, self.exchange_unbounded(engine, prepared, sink)).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn exchange_unbounded(&self, engine: &Engine, prepared: &Prepared<'_>) -> Result<Reply, Break> {
+    async fn exchange_unbounded(&self, engine: &Engine, prepared: &Prepared<'_>, sink: Option<&RefCell<&mut Sink<'_>>>) -> Result<Reply, Break> {
         // Lets the connection notice that the service closed it since the last request, before anything is written to it.
         tokio::task::yield_now().await;
         let started = Instant::now();
@@ -325,6 +342,9 @@ impl Client {
         let status = incoming.status();
         let headers = incoming.headers().clone();
         let body = if status.is_redirection() {
+            None
+        } else if let Some(sink) = sink.filter(|_| status.is_success() && !speaks_json(&headers)) {
+            self.pour(&mut incoming, sink).await?;
             None
         } else {
             let limit = if status.is_success() { self.options.max_body } else { LARGEST_ERROR.min(self.options.max_body) };
@@ -361,12 +381,32 @@ impl Client {
         Ok(Reply { status, headers, body })
     }
 
+    /// Hands a body on as it comes. What went wrong after the first piece is final: the piece cannot be taken back.
+    async fn pour(&self, incoming: &mut reqwest::Response, sink: &RefCell<&mut Sink<'_>>) -> Result<(), Break> {
+        let mut poured = 0;
+        let broken_off = |poured: usize, why: &str| Break::new(NetworkErrorKind::Protocol, format!("it broke off after {poured} bytes: {why}"));
+        loop {
+            let piece = match tokio::time::timeout(self.options.inactivity_timeout, incoming.chunk()).await {
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(piece))) => piece,
+                Ok(Err(_)) => return Err(broken_off(poured, "the connection was closed")),
+                Err(_) => return Err(broken_off(poured, "nothing more came")),
+            };
+            (sink.borrow_mut())(&piece).map_err(|error| broken_off(poured, &format!("{error:#}")))?;
+            poured += piece.len();
+        }
+    }
+
     /// Success, or the error with the wait that the service asked for.
     fn judge(&self, prepared: &Prepared<'_>, reply: Reply) -> Result<Response, Box<Refusal>> {
         let request = prepared.request;
         let status = reply.status;
         if (300..400).contains(&status) {
-            return Err(Box::new(Refusal::at_once(ApiError::redirect(request, &self.host, status, reply.header(&LOCATION)))));
+            // A service that puts what it was sent into the name of the place must not make us print it.
+            let location = reply.header(&LOCATION).filter(|location| !prepared.secrets.are_in(location));
+            let mut error = ApiError::redirect(request, &self.host, status, location);
+            error.message = prepared.secrets.hide(&error.message).into_owned();
+            return Err(Box::new(Refusal::at_once(error)));
         }
         let request_id = ["x-request-id", "x-databricks-request-id", "x-ms-request-id"].iter().find_map(|name| reply.headers.get(*name)?.to_str().ok());
         let body = reply.body.as_deref().map_or(&[][..], Vec::as_slice);
@@ -385,6 +425,11 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Client").field("host", &self.host).field("route", &self.route).finish_non_exhaustive()
     }
+}
+
+/// Whether a reply says that it is JSON; one that says nothing is taken for it.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_none_or(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().ends_with("json")))
 }
 
 /// Evenly distributed, for spreading waits; no secret depends on it.
@@ -553,10 +598,10 @@ mod tests {
     fn paths_do_not_leave_the_host() {
         let server = Server::start(vec![ok("{}")]);
         let client = client(&server);
-        for path in ["", "x", "@evil.example/", ":1/", ".evil.example", "https://evil.example/"] {
+        for path in ["", "x", "@evil.example/", ":1/", ".evil.example", "https://evil.example/", "/../../x", "/a/%2E%2e", "/.?x"] {
             assert!(client.send(None, &Request::get(path)).is_err(), "{path}");
         }
-        for path in ["//evil.example/x", "/\\evil.example", "/../../x", "/a b\r\nX: y", "/@evil.example", "/x#fragment"] {
+        for path in ["//evil.example/x", "/\\evil.example", "/a..b/x", "/a b\r\nX: y", "/@evil.example", "/x#fragment"] {
             client.send(None, &Request::get(path)).expect(path);
         }
         for sent in server.requests() {
@@ -623,7 +668,8 @@ mod tests {
             (vec![Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n".to_vec()), Act::Silence], NetworkErrorKind::Protocol),
         ] {
             let server = Server::start(vec![acts]);
-            let mut options = impatient();
+            // Only where it is time that ends it: a busy machine must not turn one bound into another.
+            let mut options = if kind == NetworkErrorKind::Timeout { impatient() } else { options() };
             options.max_body = 100_000;
             let error = network(client_with(server.host(), options).send(None, &Request::get("/")));
             assert_eq!(error.kind(), kind, "{error}");
@@ -781,7 +827,7 @@ mod tests {
             let address = format!("http://user:p%40ss^|w'd@127.0.0.1:{}", proxy.address.port());
             let client =
                 Client::new(Host::parse("https://h.example").expect("a host"), &Env::default().with("HTTPS_PROXY", &address), options()).expect("a client");
-            let error = network(client.send(Some(&Pat(client.host().clone())), &Request::new(Verb::Post, "/api/create").json("{}")));
+            let error = network(client.send(Some(&Pat(client.host.clone())), &Request::new(Verb::Post, "/api/create").json("{}")));
             (proxy.requests(), error)
         };
         let (requests, error) = through(reply("407 Proxy Authentication Required", &[], ""));

@@ -27,11 +27,8 @@ mod trace;
 mod trust;
 mod user_agent;
 
-#[allow(unused_imports, reason = "the layers above take what they need")]
-pub(crate) use self::{
-    client::{Client, Options},
-    error::{ApiError, ForeignHost, NetworkError, NetworkErrorKind},
-    message::{Body, Repeat, Request, Response, Sign, Verb},
-    trace::Trace,
-    user_agent::{Interactive, UserAgent},
-};
+pub(crate) use client::{Client, Options, Sink};
+pub(crate) use error::{ApiError, NetworkError, NetworkErrorKind};
+pub(crate) use message::{Repeat, Request, Response, Sign, Verb};
+pub(crate) use trace::Trace;
+pub(crate) use user_agent::{Interactive, UserAgent};

@@ -45,6 +45,7 @@ pub(crate) static LIST: Endpoint = Endpoint {
             Column { title: "State", cell: Cell::Key("state") },
         ],
         page_size: Some(PAGE_SIZE),
+        filters: &[],
     }),
     ..Endpoint::PLAIN
 };

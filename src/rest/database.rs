@@ -38,5 +38,7 @@ static GENERATE_DATABASE_CREDENTIAL: Endpoint = Endpoint {
     ],
     json: true,
     mints: true,
+    // The service knows a repeated request by its request_id.
+    repeatable: true,
     ..Endpoint::PLAIN
 };

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::config::attributes::Attr;
 use crate::http::Verb;
 use crate::rest::paging::Key;
 
@@ -14,12 +15,18 @@ mod clusters;
 pub(crate) mod current_user;
 mod database;
 pub(crate) mod paging;
+mod service_principal_secrets;
+mod token_management;
 mod tokens;
 
 pub(crate) use clusters::{LIST as LIST_CLUSTERS, SPARK_VERSIONS};
 
 /// Every API, in the order of the help.
-pub(crate) static GROUPS: &[&Group] = &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &tokens::GROUP];
+pub(crate) static GROUPS: &[&Group] =
+    &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &service_principal_secrets::GROUP, &token_management::GROUP, &tokens::GROUP];
+
+/// The APIs of the account, below `account`.
+pub(crate) static ACCOUNT_GROUPS: &[&Group] = &[&service_principal_secrets::ACCOUNT_GROUP];
 
 /// One API: a word of the command line and the calls below it.
 #[derive(Debug)]
@@ -49,8 +56,10 @@ pub(crate) struct Endpoint {
     /// Whether `--json` is taken.
     pub(crate) json: bool,
     pub(crate) reply: Reply,
-    /// Whether the call makes a credential: then it is never silently repeated, and never sent with less than its user typed.
+    /// Whether the call makes a credential: then it is never sent with less than its user typed.
     pub(crate) mints: bool,
+    /// Whether doing the call twice is no more than doing it once, so that it may be sent again when a reply was lost.
+    pub(crate) repeatable: bool,
 }
 
 /// What most calls have in common, to be overridden by `..Endpoint::PLAIN`.
@@ -67,6 +76,7 @@ impl Endpoint {
         json: false,
         reply: Reply::Object,
         mints: false,
+        repeatable: true,
     };
 }
 
@@ -101,6 +111,11 @@ impl Field {
         Self { name, place: Place::Query, input: Input::FlagNamed(flag), shape, about, default: None }
     }
 
+    /// A positional argument without candidates to pick from.
+    pub(crate) const fn argument(name: &'static str, place: Place, label: &'static str, about: &'static str) -> Self {
+        Self { name, place, input: Input::Required(label), shape: Shape::Text, about, default: None }
+    }
+
     /// A value that only `--json` can give.
     pub(crate) const fn json(name: &'static str, shape: Shape) -> Self {
         Self { name, place: Place::Body, input: Input::JsonOnly, shape, about: "", default: None }
@@ -111,14 +126,15 @@ impl Field {
         match self.input {
             Input::Flag => Some(self.name.replace('_', "-")),
             Input::FlagNamed(name) => Some(name.to_owned()),
-            Input::Argument(_) | Input::Arguments | Input::JsonOnly => None,
+            _ => None,
         }
     }
 
     /// How the positional argument is written in usage lines.
     pub(crate) fn argument_name(&self) -> Option<String> {
         match self.input {
-            Input::Argument(_) => Some(self.name.to_uppercase()),
+            Input::Argument(_) | Input::Required(_) => Some(self.name.to_uppercase()),
+            Input::Each(_) => Some(format!("{}...", self.name.to_uppercase())),
             Input::Arguments => Some(format!("[{}...]", self.name.to_uppercase())),
             _ => None,
         }
@@ -140,8 +156,14 @@ pub(crate) enum Input {
     Flag,
     /// A flag of another name than the field's.
     FlagNamed(&'static str),
-    /// The one positional argument; where it is missing, a terminal offers what there is.
+    /// A positional argument; where it is missing, a terminal offers what there is.
     Argument(Picker),
+    /// As [`Input::Argument`], and there may be several: then the call is made for each.
+    Each(Picker),
+    /// A positional argument that nothing can be offered for; the label for its absence.
+    Required(&'static str),
+    /// Taken from the settings.
+    Setting(Attr),
     /// Any number of positional arguments.
     Arguments,
     /// Only through `--json`.
@@ -210,6 +232,17 @@ pub(crate) struct List {
     pub(crate) columns: &'static [Column],
     /// How many items to ask for at once, where the API has pages (`page_size`, `page_token`, `next_page_token`).
     pub(crate) page_size: Option<u32>,
+    /// Flags that leave items out after they came.
+    pub(crate) filters: &'static [Filter],
+}
+
+/// A flag that takes a span of time and keeps some of the items.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) flag: &'static str,
+    pub(crate) about: &'static str,
+    /// Whether an item stays, given the span and the time.
+    pub(crate) keeps: fn(&Item<'_>, SignedDuration, Timestamp) -> bool,
 }
 
 /// One column of a table.

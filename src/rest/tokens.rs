@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock;
 use crate::http::Verb;
-use crate::rest::{Cell, Column, Endpoint, Field, Group, Input, Item, List, Picker, Place, Reply, Shape, number_of};
+use crate::rest::{Cell, Column, Endpoint, Field, Filter, Group, Input, Item, List, Picker, Place, Reply, Shape, number_of};
 
 pub(crate) static GROUP: Group =
     Group { name: "tokens", about: "Create, list, change and revoke your personal access tokens", endpoints: &[&CREATE, &DELETE, &LIST, &UPDATE] };
@@ -37,21 +37,25 @@ static CREATE: Endpoint = Endpoint {
     ],
     json: true,
     mints: true,
+    repeatable: false,
     ..Endpoint::PLAIN
 };
 
 static DELETE: Endpoint = Endpoint {
     name: "delete",
     aliases: &["revoke"],
-    about: "Revoke a personal access token",
-    details: "The token stops working at once and everywhere.",
-    examples: &["databricks tokens delete 5715498424f15ee0213be729257b53fc35a47d5953e3bdfd8ed22a0b93b339f4", "databricks tokens revoke TOKEN_ID -p my-profile"],
+    about: "Revoke personal access tokens",
+    details: "Each token stops working at once and everywhere. On a terminal several are confirmed first; --dry-run only says what would be revoked.",
+    examples: &[
+        "databricks tokens delete 5715498424f15ee0213be729257b53fc35a47d5953e3bdfd8ed22a0b93b339f4",
+        "databricks tokens revoke TOKEN_ID_1 TOKEN_ID_2 --dry-run -p my-profile",
+    ],
     verb: Verb::Post,
     path: "/api/2.0/token/delete",
     fields: &[Field {
         name: "token_id",
         place: Place::Body,
-        input: Input::Argument(Picker { label: "The ID of the token to be revoked", from: &LIST, id: "token_id", title: "comment" }),
+        input: Input::Each(Picker { label: "The ID of the token to be revoked", from: &LIST, id: "token_id", title: "comment" }),
         shape: Shape::Text,
         about: "The token's id, as `tokens list` shows it",
         default: None,
@@ -65,7 +69,11 @@ pub(crate) static LIST: Endpoint = Endpoint {
     name: "list",
     about: "List your personal access tokens",
     details: "The values of the tokens are not shown, not even to you. With -o json times are milliseconds since 1970, -1 for a token that never expires.",
-    examples: &["databricks tokens list", "databricks tokens list -o json | jq -r '.[] | select(.comment == \"ci\") | .token_id'"],
+    examples: &[
+        "databricks tokens list",
+        "databricks tokens list --expiring-within 14d",
+        "databricks tokens list -o json | jq -r '.[] | select(.comment == \"ci\") | .token_id'",
+    ],
     path: "/api/2.0/token/list",
     reply: Reply::List(List {
         items: "token_infos",
@@ -75,6 +83,7 @@ pub(crate) static LIST: Endpoint = Endpoint {
             Column { title: "Comment", cell: Cell::Key("comment") },
         ],
         page_size: None,
+        filters: &[EXPIRING_WITHIN, UNUSED_FOR],
     }),
     ..Endpoint::PLAIN
 };
@@ -101,8 +110,27 @@ static UPDATE: Endpoint = Endpoint {
     ..Endpoint::PLAIN
 };
 
+pub(crate) const EXPIRING_WITHIN: Filter = Filter {
+    flag: "expiring-within",
+    about: "Only tokens that expire within this time: 14d, 12h",
+    keeps: |item, span, now| {
+        let left = number_of(item, "expiry_time").filter(|millis| *millis >= 0).and_then(clock::from_millis).map(|end| now.duration_until(end));
+        left.is_some_and(|left| !left.is_negative() && left <= span)
+    },
+};
+
+/// A token that was never used counts from its creation.
+pub(crate) const UNUSED_FOR: Filter = Filter {
+    flag: "unused-for",
+    about: "Only tokens that nobody used for this time: 60d",
+    keeps: |item, span, now| {
+        let used = number_of(item, "last_accessed_time").or_else(|| number_of(item, "last_used_day")).or_else(|| number_of(item, "creation_time"));
+        used.and_then(clock::from_millis).is_some_and(|used| used.duration_until(now) >= span)
+    },
+};
+
 /// When the token ends, in words; with a mark if that is soon, or if the token sits unused.
-fn expiry(item: &Item<'_>, now: Timestamp) -> String {
+pub(crate) fn expiry(item: &Item<'_>, now: Timestamp) -> String {
     let ends = match number_of(item, "expiry_time") {
         None => String::new(),
         Some(millis) if millis < 0 => "never".to_owned(),

@@ -22,7 +22,7 @@ fn the_protocol_is_the_one_that_installed_scripts_speak() {
 fn every_place_of_a_command_line_is_answered() {
     let home = Home::with_profiles(["dev", "prod-eu", "prod-us"]);
     let table: &[(&[&str], &[&str])] = &[
-        (&["to"], &["tokens"]),
+        (&["to"], &["token-management", "tokens"]),
         (&["tokens", ""], &["create", "delete", "list", "update"]),
         (&["tokens", "re"], &["revoke"]),
         (&["-p", "dev", "tokens", "cre"], &["create"]),
@@ -55,7 +55,7 @@ fn every_place_of_a_command_line_is_answered() {
         (&["tokens", "create", "--comment", "--prof"], &[]),
         (&["nope", ""], &[]),
         (&["tokens", "nope", ""], &[]),
-        (&["--nope", "tok"], &["tokens"]),
+        (&["--nope", "toke"], &["token-management", "tokens"]),
         (&["-"], &["--version", "-v", "--help", "-h", "--profile", "-p", "--output", "-o", "--target", "-t", "--debug"]),
     ];
     for (words, wanted) in table {

@@ -15,19 +15,26 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+mod netrc;
 mod profiles;
 mod switch;
 
 pub(crate) static GROUP: Group = Group {
     name: "auth",
     about: "Show, check and choose profiles, and hand their credentials over",
-    commands: &[Node::Command(&describe::COMMAND), Node::Command(&env::COMMAND), Node::Command(&profiles::COMMAND), Node::Command(&switch::COMMAND)],
+    commands: &[
+        Node::Command(&describe::COMMAND),
+        Node::Command(&env::COMMAND),
+        Node::Command(&netrc::COMMAND),
+        Node::Command(&profiles::COMMAND),
+        Node::Command(&switch::COMMAND),
+    ],
 };
 
 /// The flags that every command below `auth` takes.
 pub(crate) fn flags(command: clap::Command) -> clap::Command {
     command
-        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true))
+        .arg(arguments::value("host", "url", "The host whose profile is meant").global(true).help_heading("Flags"))
         .arg(arguments::value("account-id", "id", "The Databricks account").global(true).hide(true))
         .arg(arguments::value("workspace-id", "id", "The workspace").global(true).hide(true))
 }
@@ -54,6 +61,7 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
         }
         return Ok(selection);
     }
+    selection.by_host = true;
     let meant: Vec<&Profile<'_>> = profiles.iter().filter(is_meant).collect();
     let default = context.file.default_profile()?;
     selection.profile = match (meant.as_slice(), default) {

@@ -200,7 +200,7 @@ impl<'a> Local<'a> {
     fn argument(&'a self, fields: &'static [Field], typed: &str) -> Vec<Candidate<'a>> {
         let takes = |field: &&Field| match field.input {
             Input::Argument(_) => self.line.positionals.is_empty(),
-            Input::Arguments => true,
+            Input::Arguments | Input::Each(_) => true,
             _ => false,
         };
         let Some(kind) = fields.iter().find(takes).and_then(seen::kind) else { return Vec::new() };
