@@ -3,7 +3,7 @@
 //! ```text
 //! raw URL        one GET, or with a query page_size=… all pages in turn
 //! ```
-//! The token comes from DATABRICKS_TOKEN, the roots of https all from SSL_CERT_FILE.
+//! The token comes from `DATABRICKS_TOKEN`, the roots of https all from `SSL_CERT_FILE`.
 
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a measuring tool: any trouble ends it")]
 
@@ -57,7 +57,7 @@ fn main() {
 /// Reads one reply of known length into the buffer; its body.
 fn reply<'b>(stream: &mut dyn Stream, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     buffer.clear();
-    let mut piece = [0; 64 * 1024];
+    let mut piece = vec![0; 64 * 1024];
     loop {
         let count = stream.read(&mut piece).expect("a reply");
         buffer.extend_from_slice(&piece[..count]);

@@ -14,8 +14,8 @@ use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sin
 use crate::rest::paging::{self, Page};
 use crate::rest::{Item, current_user, text_of};
 use crate::text;
-use crate::ui::Ui;
 use crate::ui::prompt::Choice;
+use crate::ui::{self, Ui};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -110,7 +110,7 @@ impl Context<'_> {
 
     /// The credential that the settings lead to; says on standard error what a user should know about it.
     pub(crate) fn credential(&self, settings: &Settings) -> Result<Credential> {
-        let credential = chain::acquire(settings, &self.file, &self.env)?;
+        let credential = chain::acquire(settings, &self.env)?;
         for remark in &credential.remarks {
             self.ui.warn(remark);
         }
@@ -124,7 +124,7 @@ impl Context<'_> {
             () if self.ui.color() => Interactive::Output,
             () => Interactive::None,
         };
-        Caller { env: &self.env, command: &self.command, interactive, trace: &self.globals.trace }
+        Caller { env: &self.env, command: &self.command, interactive, talks: self.ui.talks_to_terminal(), trace: &self.globals.trace }
     }
 }
 
@@ -134,6 +134,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) env: &'a Env,
     command: &'a str,
     interactive: Interactive,
+    /// Whether somebody at a terminal is told of long waits.
+    talks: bool,
     trace: &'a Trace,
 }
 
@@ -155,6 +157,9 @@ impl Workspace {
         }
         options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
         options.trace = caller.trace.clone();
+        if caller.talks && limit.is_none() {
+            options.notice = Some(Box::new(ui::aside));
+        }
         let client = Client::new(credential.host.clone(), caller.env, options)?;
         Ok(Self { settings, credential, client })
     }
@@ -180,7 +185,7 @@ impl Workspace {
     /// Asks the workspace who the credential is.
     pub(crate) fn who(&self) -> Result<String> {
         let response = self.send(&Request::get(current_user::ME.path))?;
-        let fields: Item<'_> = response.parse(|body| serde_json::from_slice(body))?;
+        let fields: Item<'_> = response.parse(serde_json::from_slice)?;
         Ok(text_of(&fields, "userName"))
     }
 

@@ -91,7 +91,6 @@ pub(crate) fn read_contents(path: &Path, limit: u64) -> Result<Option<Contents>,
 /// As the system says; then nothing of the lines stays in the file.
 pub(crate) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {
     let fail = |error: io::Error| FileError::new("write", path, said(&error));
-    survive_file_size_limit();
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     private(&mut options);
@@ -142,7 +141,6 @@ pub(crate) fn update<F>(path: &Path, limit: u64, mut change: F) -> anyhow::Resul
 where
     F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
 {
-    survive_file_size_limit();
     let target = resolve_links(path)?;
     let _lock = lock_folder(&target)?;
     for _ in 0..RETRIES {
@@ -200,9 +198,11 @@ fn temporary_beside(target: &Path) -> PathBuf {
 
 /// Removes a temporary file that a killed writer left behind, unless a living writer holds the lock.
 fn remove_left_over(path: &Path) {
-    let temporary = temporary_beside(path);
+    // Beside the target of a link, as it was written there.
+    let Ok(path) = resolve_links(path) else { return };
+    let temporary = temporary_beside(&path);
     if fs::symlink_metadata(&temporary).is_ok()
-        && let Ok(folder) = open_lock(path)
+        && let Ok(folder) = open_lock(&path)
         && folder.try_lock().is_ok()
     {
         drop(fs::remove_file(temporary));
@@ -253,7 +253,9 @@ fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
     for _ in 0..LONGEST_LINK_CHAIN {
         match fs::read_link(&target) {
             Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
-            Err(_) => return Ok(target),
+            // No link, or nothing there yet. Anything else might be a link that cannot be read just now, which must not be replaced by a file.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => return Ok(target),
+            Err(error) => return Err(FileError::new("read", path, said(&error))),
         }
     }
     Err(FileError::new("write", path, "it is a symbolic link that leads back to itself"))
@@ -376,12 +378,6 @@ mod system {
         }
         Ok(())
     }
-
-    /// Over `ulimit -f` a write ends the process by SIGXFSZ unless somebody handles it; handled, it is an error like any other.
-    pub(super) fn survive_file_size_limit() {
-        let handled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), handled));
-    }
 }
 
 #[cfg(not(unix))]
@@ -411,11 +407,9 @@ mod system {
     pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot) -> io::Result<()> {
         Ok(())
     }
-
-    pub(super) fn survive_file_size_limit() {}
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, survive_file_size_limit, without_blocking};
+use system::{identity, keep_owner_and_mode, mode, owner, private, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -558,7 +552,7 @@ mod tests {
                 scope.spawn(move || {
                     (0..5).for_each(|line| {
                         append(path, &format!("{writer}-{line}\n")).expect("append");
-                    })
+                    });
                 });
             }
         });

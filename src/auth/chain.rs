@@ -5,7 +5,6 @@ use anyhow::Result;
 use crate::auth::methods::FOREIGN;
 use crate::auth::{self, Credential, METHODS, Method, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
 use crate::env::Env;
 use crate::error::Failure;
@@ -15,10 +14,7 @@ use crate::text;
 ///
 /// # Errors
 /// If there is none; the hints say what each method lacks.
-pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static Method> {
-    if let Some(failure) = settings.missing_profile(file) {
-        return Err(failure.into());
-    }
+pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
     match settings.text(Attr::AuthType) {
         Some(name) => named(settings, name),
         None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
@@ -29,8 +25,8 @@ pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static
 ///
 /// # Errors
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or as the method fails.
-pub(crate) fn acquire(settings: &Settings, file: &ProfileFile, env: &Env) -> Result<Credential> {
-    let method = choose(settings, file)?;
+pub(crate) fn acquire(settings: &Settings, env: &Env) -> Result<Credential> {
+    let method = choose(settings)?;
     for row in ATTRIBUTES.iter().filter(|row| row.secret && row.methods.contains(&method.name)) {
         settings.check_bound(row.attr)?;
     }

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::config::attributes::Attr;
@@ -18,15 +17,13 @@ pub(crate) mod methods;
 
 pub(crate) use methods::METHODS;
 
-/// Headers that authenticate requests to one host, and how long they are good.
+/// Headers that authenticate requests to one host.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     /// The only host the headers may be sent to.
     pub(crate) host: Host,
     /// Name and value; several where a method needs more than `Authorization`.
     pub(crate) headers: Vec<(&'static str, Secret)>,
-    /// When the headers stop working, where that is known.
-    pub(crate) expires_at: Option<Timestamp>,
     /// The auth type that made it.
     pub(crate) method: &'static str,
     /// What the headers were made of, where that lasts: it can be handed over to programs that know nothing of auth types.
@@ -77,7 +74,7 @@ pub(crate) const TOKEN_USER: &str = "token";
 impl Credential {
     /// The credential that a lasting secret makes for a host.
     fn of(host: Host, method: &'static str, lasting: Lasting) -> Self {
-        Self { host, headers: vec![("Authorization", lasting.header())], expires_at: None, method, lasting: Some(lasting), remarks: Vec::new() }
+        Self { host, headers: vec![("Authorization", lasting.header())], method, lasting: Some(lasting), remarks: Vec::new() }
     }
 }
 

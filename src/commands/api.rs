@@ -134,9 +134,10 @@ fn add_to_query<'q>(prefix: &str, object: &str, query: &mut Vec<(Cow<'q, str>, C
             }
             Ok(())
         };
-        match value.get().starts_with('[') {
-            true => serde_json::from_str::<Vec<&RawValue>>(value.get())?.iter().try_for_each(|item| add(item.get()))?,
-            false => add(value.get())?,
+        if value.get().starts_with('[') {
+            serde_json::from_str::<Vec<&RawValue>>(value.get())?.iter().try_for_each(|item| add(item.get()))?;
+        } else {
+            add(value.get())?;
         }
     }
     Ok(())

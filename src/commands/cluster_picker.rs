@@ -10,7 +10,7 @@ use crate::context::{Context, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
 use crate::rest::{self, Item, Reply, text_of};
-use crate::ui::progress::Progress;
+use crate::ui::progress::{Progress, grouped};
 use crate::ui::prompt::Choice;
 
 /// Lets the user choose among the clusters that people make (not jobs); a single one is taken. Returns its id.
@@ -49,7 +49,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
             );
             clusters.push((id.clone(), Choice::new(text_of(&item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
-        progress.update(|| format!("Loading clusters: {} …", clusters.len()));
+        progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));
         Ok(true)
     })?;
     Ok(clusters)

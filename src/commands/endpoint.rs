@@ -13,8 +13,8 @@ use crate::commands::{Arity, arguments, help, json_input};
 use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
-use crate::http::{Repeat, Request, Verb};
-use crate::rest::{Cell, Endpoint, Field, Filter, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
+use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
 use crate::ui::Audience;
 use crate::ui::output::{Cell as ShownCell, Tint};
@@ -110,11 +110,30 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     match &endpoint.reply {
         Reply::Empty => workspace.send(&request).map(drop),
         Reply::Object => {
-            let response = workspace.send(&request)?;
-            context.ui.out_json(response.text()?)
+            let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
+            context.ui.out_json(response.text()?)?;
+            if endpoint.mints { handed_over(context, &response) } else { Ok(()) }
         }
         Reply::List(list) => show_list(context, &workspace, &request, list, limit, &kept),
     }
+}
+
+/// A new credential that nobody could read is no success: its owner is told what to revoke.
+fn handed_over(context: &Context<'_>, reply: &Response) -> Result<()> {
+    let why = match context.ui.flush() {
+        Ok(Audience::Listening) => return Ok(()),
+        Ok(Audience::Gone) => "nobody reads standard output".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    let failure = Failure::new(format!("a credential was created, but could not be handed over: {why}"));
+    let info: Option<Item<'_>> = reply.parse(serde_json::from_slice::<Item<'_>>).ok();
+    let id = info.and_then(|reply| serde_json::from_str::<Item<'_>>(reply.get("token_info")?).ok().map(|info| text_of(&info, "token_id")));
+    let word = context.command.split(' ').next().unwrap_or_default();
+    Err(match id.filter(|id| !id.is_empty()) {
+        Some(id) => failure.hint(format!("Revoke it: databricks {word} delete {}", text::one_line(&id))),
+        None => failure.hint("It expires by itself; ask for another one"),
+    }
+    .into())
 }
 
 /// Makes the call once for each argument. Several are confirmed on a terminal; one that fails does not keep the others from being tried.
@@ -127,7 +146,7 @@ fn for_each(
     field: &'static Field,
     picker: &'static Picker,
 ) -> Result<()> {
-    let mut ids: Vec<String> = arguments::positionals(matches).into_iter().map(ToOwned::to_owned).collect();
+    let mut ids: Vec<String> = arguments::positionals(matches).into_iter().filter(|id| !id.is_empty()).map(ToOwned::to_owned).collect();
     if ids.is_empty() {
         ids.push(pick(context, workspace, picker)?);
     }
@@ -182,6 +201,20 @@ fn kept(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches
         }
     }
     Ok(kept)
+}
+
+/// Where the reply of a call that makes something was lost, and the API has a list of what there is, its hint becomes the command to look with.
+fn say_how_to_check(context: &Context<'_>, endpoint: &Endpoint, error: anyhow::Error) -> anyhow::Error {
+    let lost = error.downcast_ref::<NetworkError>().is_some_and(|error| error.kind() == NetworkErrorKind::LostReply);
+    let word = context.command.split(' ').next().unwrap_or_default();
+    let group = GROUPS.iter().find(|group| group.name == word);
+    match group.and_then(|group| group.endpoints.iter().find(|sibling| matches!(sibling.reply, Reply::List(_)))) {
+        Some(list) if lost && endpoint.mints => {
+            let hint = format!("See what exists now before you repeat it, so that nothing is created twice: databricks {word} {}", list.name);
+            Failure::new(format!("{error:#}")).hint(hint).into()
+        }
+        _ => error,
+    }
 }
 
 /// Whether the call makes no sense without a body that only `--json` can give.
@@ -260,7 +293,8 @@ fn from_arguments(
     workspace: &Workspace,
     given: &mut Vec<Given<'static>>,
 ) -> Result<()> {
-    let words = arguments::positionals(matches);
+    // An empty word, as of an unset variable in a script, counts as none: it would name the whole collection in a path.
+    let words: Vec<&str> = arguments::positionals(matches).into_iter().filter(|word| !word.is_empty()).collect();
     let mut rest = words.iter();
     for field in endpoint.fields {
         match &field.input {

@@ -129,7 +129,7 @@ impl Document {
 
     /// Whether there is anything behind the delimiter.
     pub(crate) fn has_value(&self, raw: &RawField) -> bool {
-        !self.bytes[raw.entry.value.clone()].trim_ascii().is_empty()
+        !lines::trim(&self.bytes[raw.entry.value.clone()]).is_empty()
     }
 
     pub(crate) fn is_key(&self, raw: &RawField, key: &str) -> bool {
@@ -169,12 +169,15 @@ impl Document {
         let mut present = self.entries(section, key);
         let Some((last, entry)) = present.pop() else { return false };
         let raw = &self.bytes[entry.value.clone()];
-        let unchanged = raw.trim_ascii() == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes();
+        let indent = self.indent(last.start..entry.key.start);
+        let plain_key = last.start + indent.len() == entry.key.start;
+        let unchanged = lines::trim(raw) == value.as_bytes() && self.bytes[entry.key.clone()] == *key.as_bytes() && plain_key;
         if !unchanged {
-            let indent = &self.bytes[last.start..entry.key.start];
-            let delimiter = &self.bytes[entry.key.end..entry.value.start];
+            // A key in quotes loses them: Python's reader takes them for a part of the key.
+            let delimiter = if plain_key { &self.bytes[entry.key.end..entry.value.start] } else { b" =" };
             let gap = &raw[..raw.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(raw.len())];
             let gap: &[u8] = if gap.is_empty() && raw.trim_ascii().is_empty() && delimiter.starts_with(b" ") { b" " } else { gap };
+            let gap = if plain_key { gap } else { b" " };
             let line_end = self.line_end_of(&last);
             let mut new = Vec::new();
             if let Some(comment) = lines::comment(raw) {
@@ -235,7 +238,7 @@ impl Document {
         self.index().spans.iter().filter_map(|span| {
             let name = match &span.owner {
                 Owner::First => self.raw_fields(span).next().map(|_| DEFAULT_SECTION),
-                Owner::Named(name) => std::str::from_utf8(&self.bytes[name.clone()]).ok().map(str::trim),
+                Owner::Named(name) => std::str::from_utf8(&self.bytes[name.clone()]).ok(),
                 Owner::Nobody => None,
             };
             Some((name?, span))
@@ -255,7 +258,7 @@ impl Document {
         Lines::new(&self.bytes).filter_map(move |item| match item.kind {
             Kind::Blank | Kind::Comment => None,
             Kind::Section(name) => {
-                section = std::str::from_utf8(&self.bytes[name]).ok().map(str::trim);
+                section = std::str::from_utf8(&self.bytes[name]).ok();
                 section.map(|name| Step::Header(name, item.bytes))
             }
             Kind::Entry(entry) => Some(Step::Entry(section, entry, item.bytes)),
@@ -283,21 +286,38 @@ impl Document {
     /// Behind the last entry of a section (or its header), and how its entries are written.
     fn end_of_section(&self, section: &str) -> Option<(usize, Style)> {
         let mut end = None;
+        let mut bare = false;
+        let mut widths = Vec::new();
         for step in self.steps() {
+            // Python's reader takes a header that is indented deeper than the entry above it for a part of that entry.
+            if let (Step::Header(_, bytes), true, Some((_, style))) = (&step, bare, &mut end) {
+                *style = Style { indent: self.indent(bytes.clone()).to_vec(), ..Style::default() };
+            }
+            bare = matches!(&step, Step::Header(name, _) if *name == section);
             match step {
                 Step::Header(name, bytes) if name == section => end = Some((bytes.end, Style::default())),
                 Step::Entry(Some(name), entry, bytes) if name == section => {
                     let lead = &self.bytes[bytes.start..entry.value.start];
                     let spaced = self.bytes[entry.value.clone()].first().is_none_or(u8::is_ascii_whitespace);
-                    let indent = self.bytes[bytes.start..entry.key.start].to_vec();
+                    let indent = self.indent(bytes.start..entry.key.start).to_vec();
                     // A backslash at the very end of the file waits for a next line: a new entry goes above it.
-                    let dangling = self.bytes[bytes.clone()].trim_ascii_end().ends_with(b"\\") && bytes.end == self.bytes.len();
-                    end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: lead.len() - indent.len() - 1, indent, spaced }));
+                    let dangling = lines::trim(&self.bytes[bytes.clone()]).ends_with(b"\\") && bytes.end == self.bytes.len();
+                    let width = lead.len() - indent.len() - 1;
+                    let padded = width > entry.key.len() + 1;
+                    widths.push(width);
+                    let aligned = padded || (widths.len() > 1 && widths.iter().all(|other| *other == width));
+                    end = Some((if dangling { bytes.start } else { bytes.end }, Style { width: if aligned { width } else { 0 }, indent, tight: !spaced }));
                 }
                 _ => {}
             }
         }
         end
+    }
+
+    /// The white space that a line (or the part of it before its key) begins with.
+    fn indent(&self, line: Range<usize>) -> &[u8] {
+        let lead = &self.bytes[line];
+        &lead[..lead.len() - lines::trim_start(lead).len()]
     }
 
     fn insert_line(&mut self, at: usize, line: &str) {
@@ -352,15 +372,16 @@ impl Document {
 #[derive(Default)]
 struct Style {
     indent: Vec<u8>,
-    /// Columns from the start of the key to the delimiter.
+    /// Columns from the start of the key to the delimiter, where these stand below each other.
     width: usize,
-    spaced: bool,
+    /// `key=value`.
+    tight: bool,
 }
 
 impl Style {
     fn line(&self, key: &str, value: &str) -> String {
         let indent = String::from_utf8_lossy(&self.indent);
-        if self.width > 0 && !self.spaced {
+        if self.tight {
             return format!("{indent}{key}={value}");
         }
         let width = self.width.saturating_sub(1);
@@ -409,9 +430,14 @@ mod tests {
     #[test]
     fn new_keys_stand_with_their_section_and_look_like_it() {
         assert_eq!(set("[a]\nhost  = x\n\n; of b\n[b]\n", "a", "token", "t"), "[a]\nhost  = x\ntoken = t\n\n; of b\n[b]\n");
+        assert_eq!(set("[a]\ncluster_id = x\n", "a", "token", "t"), "[a]\ncluster_id = x\ntoken = t\n");
+        assert_eq!(set("[a]\nhost       = x\ncluster_id = y\n", "a", "token", "t"), "[a]\nhost       = x\ncluster_id = y\ntoken      = t\n");
         assert_eq!(set("[a]\n\thost=x", "a", "token", "t"), "[a]\n\thost=x\n\ttoken=t\n");
         assert_eq!(set("[a]", "a", "token", "t"), "[a]\ntoken = t\n");
         assert_eq!(set("", "a", "token", "t"), "[a]\ntoken = t\n");
+        assert_eq!(set("[a]\n  [b]\n", "a", "token", "t"), "[a]\n  token = t\n  [b]\n");
+        assert_eq!(set("[a]\n\"k\"=v\n`host`: x", "a", "token", "t"), "[a]\n\"k\"=v\n`host`: x\ntoken = t\n");
+        assert_eq!(set("[a]\n \"token\":old\n", "a", "token", "t"), "[a]\n token = t\n");
         assert_eq!(set("[b]\r\nk = 1", "a", "token", "t"), "[b]\r\nk = 1\r\n\r\n[a]\r\ntoken = t\r\n");
         assert_eq!(edited("", |document| document.set("a", &[("host", "h"), ("token", "t")])), "[a]\nhost  = h\ntoken = t\n");
     }

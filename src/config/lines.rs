@@ -88,20 +88,21 @@ impl<'a> Lines<'a> {
 
     /// Reads the key and value at `content`; moves the end of the item on where the value goes over several lines.
     fn entry(&self, content: Range<usize>, end: &mut usize) -> Result<Entry, Fault> {
-        let line = &self.bytes[content.clone()];
-        let delimiter = memchr2(b'=', b':', line).ok_or(Fault::NoDelimiter)?;
-        if delimiter == 0 {
+        let (key, delimiter) = key(&self.bytes[content.clone()])?;
+        let key = trimmed(self.bytes, content.start + key.start..content.start + key.end);
+        if key.is_empty() {
             return Err(Fault::EmptyKey);
         }
-        let key = trimmed(self.bytes, content.start..content.start + delimiter);
         let value = trimmed(self.bytes, content.start + delimiter + 1..content.end);
-        let text = &self.bytes[value.clone()];
-        if let Some(quote) = opening_quote(text) {
+        // At the very end of a file Go takes three quotes alone for a value; a further line would make them an opening quote, so they are that here.
+        if let Some(quote) = opening_quote(&self.bytes[value.clone()]) {
             let inside = value.start + quote.len();
-            let close = find(&self.bytes[inside..], quote).ok_or(Fault::UnclosedQuote)?;
-            *end = self.line_end(inside + close);
+            if rfind(&self.bytes[inside..*end], quote).is_none() {
+                let close = find(&self.bytes[*end..], quote).ok_or(Fault::UnclosedQuote)?;
+                *end = self.line_end(*end + close);
+            }
         } else {
-            let mut last = text.last().copied();
+            let mut last = self.bytes[value].last().copied();
             while last == Some(b'\\') && *end < self.bytes.len() {
                 let next = trimmed(self.bytes, *end..self.line_end(*end));
                 *end = self.line_end(*end);
@@ -156,14 +157,22 @@ impl Iterator for Lines<'_> {
 
 /// The value that the raw text behind the delimiter stands for: comments cut, quotes taken off, continued lines joined.
 pub(crate) fn value(raw: &[u8]) -> Cow<'_, [u8]> {
-    let text = raw.trim_ascii();
+    let text = trim(raw);
+    let first_end = memchr(b'\n', text);
     if let Some(quote) = opening_quote(text) {
         let inside = &text[quote.len()..];
-        return Cow::Borrowed(find(inside, quote).map_or(text, |close| &inside[..close]));
+        // The last quote of the first line that has one closes.
+        let first_end = first_end.map_or(inside.len(), |end| end - quote.len());
+        let close = rfind(&inside[..first_end], quote).or_else(|| {
+            let line = first_end + find(&inside[first_end..], quote)?;
+            let line_end = inside[line..].iter().position(|byte| *byte == b'\n').map_or(inside.len(), |end| line + end);
+            rfind(&inside[..line_end], quote)
+        });
+        return Cow::Borrowed(close.map_or(text, |close| &inside[..close]));
     }
-    let (first, rest) = match memchr(b'\n', text) {
+    let (first, rest) = match first_end {
         None => (text, None),
-        Some(feed) => (text[..feed].trim_ascii(), Some(&text[feed + 1..])),
+        Some(feed) => (trim(&text[..feed]), Some(&text[feed + 1..])),
     };
     match (first.strip_suffix(b"\\"), rest) {
         (Some(head), None) => Cow::Borrowed(head),
@@ -180,19 +189,19 @@ pub(crate) fn value(raw: &[u8]) -> Cow<'_, [u8]> {
 
 /// The inline comment of a one-line value with its `#` or `;`, if there is one.
 pub(crate) fn comment(raw: &[u8]) -> Option<&[u8]> {
-    let text = raw.trim_ascii();
+    let text = trim(raw);
     if opening_quote(text).is_some() || text.contains(&b'\n') || text.ends_with(b"\\") {
         return None;
     }
     let kept = without_comment(text).len();
-    (kept < text.len()).then(|| text[kept..].trim_ascii())
+    (kept < text.len()).then(|| trim(&text[kept..]))
 }
 
 /// Lines that end in a backslash, joined as the Go reader does: each trimmed, the backslashes gone.
 fn joined(head: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut value = head.to_vec();
     for line in rest.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii();
+        let line = trim(line);
         match line.strip_suffix(b"\\") {
             Some(more) => value.extend_from_slice(more),
             None => {
@@ -209,7 +218,7 @@ fn without_comment(text: &[u8]) -> &[u8] {
     if memchr2(b'#', b';', text).is_none() {
         return text;
     }
-    find(text, b" #").or_else(|| find(text, b" ;")).map_or(text, |at| text[..at].trim_ascii())
+    find(text, b" #").or_else(|| find(text, b" ;")).map_or(text, |at| trim(&text[..at]))
 }
 
 fn unquoted(text: &[u8]) -> &[u8] {
@@ -223,7 +232,7 @@ fn unquoted(text: &[u8]) -> &[u8] {
 
 /// The quotes that may hold line ends: three double quotes, or a backtick.
 fn opening_quote(text: &[u8]) -> Option<&'static [u8]> {
-    if text.len() > 3 && text.starts_with(b"\"\"\"") {
+    if text.starts_with(b"\"\"\"") {
         Some(b"\"\"\"")
     } else if text.first() == Some(&b'`') {
         Some(b"`")
@@ -232,14 +241,56 @@ fn opening_quote(text: &[u8]) -> Option<&'static [u8]> {
     }
 }
 
+/// Where the key of a line stands, which may be in quotes, and its delimiter.
+fn key(line: &[u8]) -> Result<(Range<usize>, usize), Fault> {
+    let delimiter = |from: usize| memchr2(b'=', b':', &line[from..]).map(|at| from + at).ok_or(Fault::NoDelimiter);
+    let quote = match line {
+        [b'"', b'"', b'"', rest @ ..] if rest.len() > 2 => "\"\"\"",
+        [b'"', ..] => "\"",
+        [b'`', ..] => "`",
+        _ => {
+            let delimiter = delimiter(0)?;
+            return Ok((0..delimiter, delimiter));
+        }
+    };
+    let close = quote.len() + find(&line[quote.len()..], quote.as_bytes()).ok_or(Fault::UnclosedQuote)?;
+    Ok((quote.len()..close, delimiter(close + quote.len())?))
+}
+
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     memmem::find(text, wanted)
 }
 
+fn rfind(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).rposition(|window| window == wanted)
+}
+
+/// Without the white space at both ends, that of Unicode too: tokens copied from web pages bring no-break spaces along.
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii();
+    if text.first().is_none_or(u8::is_ascii_graphic) && text.last().is_none_or(u8::is_ascii_graphic) {
+        return text;
+    }
+    std::str::from_utf8(text).map_or_else(|_| text.trim_ascii(), |text| text.trim().as_bytes())
+}
+
+/// As [`trim`], at the start alone.
+pub(crate) fn trim_start(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_start();
+    if text.first().is_none_or(u8::is_ascii_graphic) {
+        return text;
+    }
+    std::str::from_utf8(text).map_or_else(|_| text.trim_ascii_start(), |text| text.trim_start().as_bytes())
+}
+
 fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let text = &bytes[range.clone()];
-    let lead = text.len() - text.trim_ascii_start().len();
-    if lead == text.len() { range.end..range.end } else { range.start + lead..range.start + text.trim_ascii_end().len() }
+    let inner = trim(text);
+    if inner.is_empty() {
+        return range.end..range.end;
+    }
+    let start = range.start + text.len() - trim_start(text).len();
+    start..start + inner.len()
 }
 
 fn without_line_end(bytes: &[u8], range: Range<usize>) -> Range<usize> {
@@ -297,6 +348,12 @@ mod tests {
             ("k = 100%done", "100%done"),
             ("k = ; only a note", "; only a note"),
             ("k = v\r", "v"),
+            ("k =\u{a0}v\u{a0}", "v"),
+            ("\"k\" = v", "v"),
+            ("`k`=v", "v"),
+            ("\"\"\"k\"\"\": v", "v"),
+            ("k = `a`b` ; note", "a`b"),
+            ("k = \"\"\"a\"\"\"b\"\"\"", "a\"\"\"b"),
         ] {
             assert_eq!(read(&format!("[s]\n{line}\n")), [format!("s/k={value}")], "{line:?}");
         }
@@ -313,6 +370,7 @@ mod tests {
     #[test]
     fn a_value_may_go_over_lines() {
         assert_eq!(read("[a]\nk = \"\"\"one\ntwo\"\"\"\nl = 1\n"), ["a/k=one\ntwo", "a/l=1"]);
+        assert_eq!(read("[a]\nk = \"\"\"\none`\n\"\"\"two\"\"\" x\nl = 1\n"), ["a/k=\none`\n\"\"\"two", "a/l=1"]);
         assert_eq!(read("[a]\nk = one\n   two\n\tthree\nl = 1\n"), ["a/k=one\n   two\n\tthree", "a/l=1"]);
         assert_eq!(read("[a]\nk = `x\n[b]\ny`\n[c]\nl = 1"), ["a/k=x\n[b]\ny", "c/l=1"]);
     }

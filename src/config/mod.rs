@@ -6,5 +6,7 @@ pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod lines;
 pub(crate) mod netrc;
+#[cfg(test)]
+mod oracle_tests;
 pub(crate) mod plain;
 pub(crate) mod settings;

@@ -38,6 +38,10 @@ pub(crate) fn check_profile_name(name: &str) -> Result<(), Failure> {
     if let Some(odd) = name.chars().find(|c| text::is_unsafe(*c) || matches!(c, '[' | ']')) {
         return refuse(&format!("it contains {}", odd.escape_default()));
     }
+    // The name of the default profile is a value too.
+    if let Some(why) = not_plain(name) {
+        return refuse(&why);
+    }
     Ok(())
 }
 
@@ -46,32 +50,27 @@ pub(crate) fn check_profile_name(name: &str) -> Result<(), Failure> {
 /// # Errors
 /// With the reason.
 pub(crate) fn check_value(key: &str, value: &str) -> Result<(), Failure> {
-    let refuse = |why: &str| Err(Failure::new(format!("the {key} cannot be written to the profile file: {why}")));
-    if value.is_empty() {
-        return refuse("it is empty");
+    match not_plain(value) {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(format!("the {key} cannot be written to the profile file: {why}"))),
     }
-    if value.len() > LONGEST_VALUE {
-        return refuse("it is longer than 16 kB");
-    }
-    if value.trim() != value {
-        return refuse("it begins or ends with a space");
-    }
-    if let Some(odd) = value.chars().find(|c| text::is_unsafe(*c)) {
-        return refuse(&format!("it contains {}", odd.escape_default()));
-    }
-    if value.starts_with(['"', '\'', '`']) {
-        return refuse("it begins with a quote, which Go programs take off and Python programs keep");
-    }
-    if value.ends_with('\\') {
-        return refuse("it ends with a backslash, which Go programs join with the next line");
-    }
-    if value.contains(" #") || value.contains(" ;") || value.starts_with(['#', ';']) {
-        return refuse("it contains a space and then # or ;, where Go programs begin a comment");
-    }
-    if value.contains('%') {
-        return refuse("it contains %, which Python programs try to interpolate");
-    }
-    Ok(())
+}
+
+/// Why some reader would not give this value back as it is.
+fn not_plain(value: &str) -> Option<String> {
+    let why = match () {
+        () if value.is_empty() => "it is empty",
+        () if value.len() > LONGEST_VALUE => "it is longer than 16 kB",
+        () if value.trim() != value => "it begins or ends with a space",
+        () if value.starts_with(['"', '\'', '`']) => "it begins with a quote, which Go programs take off and Python programs keep",
+        () if value.ends_with('\\') => "it ends with a backslash, which Go programs join with the next line",
+        () if value.contains(" #") || value.contains(" ;") || value.starts_with(['#', ';']) => {
+            "it contains a space and then # or ;, where Go programs begin a comment"
+        }
+        () if value.contains('%') => "it contains %, which Python programs try to interpolate",
+        () => return value.chars().find(|c| text::is_unsafe(*c)).map(|odd| format!("it contains {}", odd.escape_default())),
+    };
+    Some(why.to_owned())
 }
 
 #[cfg(test)]
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn names_that_would_change_the_file_are_refused() {
-        for name in ["", "a]\n[evil", "a\rb", "a\u{1b}[2J", " a", "a ", "a]b", "[a", "__settings__", "default", &"x".repeat(256)] {
+        for name in ["", "a]\n[evil", "a\rb", "a\u{1b}[2J", " a", "a ", "a]b", "[a", "__settings__", "default", "\"a\"", "#a", "a\\", "50%", &"x".repeat(256)] {
             let error = check_profile_name(name).expect_err(name);
             assert!(!error.to_string().contains(text::is_unsafe), "{error}");
         }

@@ -45,10 +45,6 @@ impl Line {
         self.text.is_empty()
     }
 
-    pub(super) fn into_text(self) -> Zeroizing<String> {
-        self.text
-    }
-
     /// Does what an editing key says.
     pub(super) fn press(&mut self, key: Key) -> Effect {
         match key {

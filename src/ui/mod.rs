@@ -106,6 +106,11 @@ impl Ui {
         self.can_prompt
     }
 
+    /// Whether somebody reads at a terminal what goes to standard error.
+    pub(crate) fn talks_to_terminal(&self) -> bool {
+        self.talks_to_terminal
+    }
+
     /// Whether stdout is a terminal that shows colours.
     pub(crate) fn color(&self) -> bool {
         self.color
@@ -268,11 +273,11 @@ impl fmt::Debug for Ui {
     }
 }
 
-/// Leaves SIGINT, SIGTERM, SIGHUP and SIGQUIT to the caller, who has installed handlers of its own; otherwise they would still end the process
-/// once a question has been asked.
-pub(crate) fn release_signals() {
-    #[cfg(unix)]
-    terminal::release_signals();
+/// Says something on standard error from a place that has no [`Ui`], over whatever progress line stands there.
+pub(crate) fn aside(message: &str) {
+    let line = format!("\r\x1b[K{}\n", text::one_line(message));
+    // Talk that nobody can hear is no error.
+    let _unheard = io::Write::write_all(&mut io::stderr(), line.as_bytes());
 }
 
 /// The content of a lock, also after a panic elsewhere: text output has no invariant that a panic could break.

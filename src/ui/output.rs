@@ -302,7 +302,6 @@ pub(crate) enum Tint {
     Green,
     Red,
     Blue,
-    Faint,
 }
 
 impl Tint {
@@ -312,7 +311,6 @@ impl Tint {
             Self::Green => "32",
             Self::Red => "31",
             Self::Blue => "34",
-            Self::Faint => "2",
         }
     }
 }
@@ -589,10 +587,10 @@ mod tests {
     fn tints_do_not_disturb_the_alignment() {
         let mut table = Table::new(&["Valid", "Name"], true);
         table.row([Cell::yes_or_no(true), "a".into()]);
-        table.row([Cell::yes_or_no(false), Cell::new("b", Tint::Faint)]);
+        table.row([Cell::yes_or_no(false), Cell::new("b", Tint::Blue)]);
         assert_eq!(
             table.page(),
-            "\u{1b}[34mValid\u{1b}[0m  \u{1b}[34mName\u{1b}[0m\n\u{1b}[32mYES\u{1b}[0m    a\n\u{1b}[31mNO\u{1b}[0m     \u{1b}[2mb\u{1b}[0m\n"
+            "\u{1b}[34mValid\u{1b}[0m  \u{1b}[34mName\u{1b}[0m\n\u{1b}[32mYES\u{1b}[0m    a\n\u{1b}[31mNO\u{1b}[0m     \u{1b}[34mb\u{1b}[0m\n"
         );
     }
 }

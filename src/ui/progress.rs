@@ -1,8 +1,6 @@
 //! [`Progress`]: one line on the terminal that says what takes so long.
 
-use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::{Ui, columns, fitted};
@@ -38,27 +36,6 @@ impl<'a> Progress<'a> {
         if due && self.ui.talks_to_terminal {
             self.draw(&message());
         }
-    }
-
-    /// Waits for one long piece of work and names it meanwhile.
-    pub(crate) async fn during<T>(&mut self, message: &str, work: impl Future<Output = T>) -> T {
-        if !self.ui.talks_to_terminal {
-            return work.await;
-        }
-        let mut work = pin!(work);
-        let mut patience = pin!(tokio::time::sleep(self.patience.saturating_sub(self.started.elapsed())));
-        let mut told = false;
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(result) = work.as_mut().poll(context) {
-                return Poll::Ready(result);
-            }
-            if !told && patience.as_mut().poll(context).is_ready() {
-                told = true;
-                self.draw(message);
-            }
-            Poll::Pending
-        })
-        .await
     }
 
     fn draw(&mut self, message: &str) {
@@ -134,22 +111,6 @@ mod tests {
         progress.update(|| "Loading".to_owned());
         drop(progress);
         assert_eq!(ui.stderr(), "");
-    }
-
-    #[test]
-    fn one_long_wait_is_named_once() {
-        let ui = terminal();
-        let mut progress = Progress { patience: Duration::from_millis(5), ..Progress::new(&ui) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        // Work that lasts until it was named, however slow the machine is.
-        let work = std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            if ui.stderr().is_empty() { Poll::Pending } else { Poll::Ready(7) }
-        });
-        let answer = runtime.block_on(progress.during("Loading list of clusters", work));
-        drop(progress);
-        assert_eq!(answer, 7);
-        assert_eq!(ui.stderr(), "\r\u{1b}[KLoading list of clusters\r\u{1b}[K");
     }
 
     #[test]

@@ -205,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn prepared_secrets_pass_the_check_like_typed_ones() {
+        let check = |text: &str| if text.contains(' ') { Err("no spaces".to_owned()) } else { Ok(Secret::new(text)) };
+        let ui = Ui::scripted(Scripted::new([Answer::Secret("dapi1"), Answer::Secret("da pi")]));
+        assert_eq!(ui.prompter().secret("Token", &check).unwrap().expose(), "dapi1");
+        assert_eq!(ui.prompter().secret("Token", &check).unwrap_err().to_string(), "no spaces");
+    }
+
+    #[test]
     fn without_a_person_every_question_is_an_error() {
         let ui = Ui::captured();
         let said = |error: anyhow::Error| error.to_string();

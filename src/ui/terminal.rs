@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
-use signal_hook::{SigId, flag, low_level};
+use signal_hook::{flag, low_level};
 use zeroize::Zeroizing;
 
 use super::editor::{Effect, Line};
@@ -444,20 +444,9 @@ struct Watch {
     arrived: Vec<(i32, Arc<AtomicBool>)>,
     /// Becomes readable when a signal arrives.
     bell: UnixStream,
-    /// The emulations of what would have happened.
-    usual: Vec<SigId>,
 }
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
-
-/// See [`super::release_signals`].
-pub(super) fn release_signals() {
-    if let Some(watch) = WATCH.get() {
-        for id in &watch.usual {
-            low_level::unregister(*id);
-        }
-    }
-}
 
 impl Watch {
     fn get() -> io::Result<&'static Self> {
@@ -467,15 +456,13 @@ impl Watch {
         let (bell, clapper) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let idle = Arc::new(AtomicBool::new(true));
-        let mut watch = Self { idle, arrived: Vec::new(), bell, usual: Vec::new() };
+        let mut watch = Self { idle, arrived: Vec::new(), bell };
         for signal in DEADLY.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]) {
             // In this order, in which they run: the bell rings when the rest is known.
             let arrived = Arc::new(AtomicBool::new(false));
             flag::register(signal, Arc::clone(&arrived))?;
             watch.arrived.push((signal, arrived));
-            if DEADLY.contains(&signal) {
-                watch.usual.push(flag::register_conditional_default(signal, Arc::clone(&watch.idle))?);
-            } else if signal == SIGTSTP {
+            if DEADLY.contains(&signal) || signal == SIGTSTP {
                 flag::register_conditional_default(signal, Arc::clone(&watch.idle))?;
             }
             low_level::pipe::register(signal, clapper.try_clone()?)?;

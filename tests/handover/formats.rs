@@ -1,7 +1,8 @@
 //! The formats that are no shells: dotenv, GitHub, systemd, and how formats are asked for.
 
-use super::{nasty, python, samples};
+use super::{nasty, samples};
 use crate::harness::{Home, made_up_token, set_mode};
+use crate::peers::oracle::python;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};

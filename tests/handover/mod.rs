@@ -1,13 +1,12 @@
 //! Handing over: what shells, curl, Python and CI systems make of what this tool writes for them, and of what they find beside it.
 //!
-//! Needs bash, dash, zsh, fish, curl and python3, and python-dotenv in the Python of `tests/install`.
+//! `tests/install` installs what they need: the shells, curl, Python with requests and python-dotenv.
 
 mod formats;
 mod netrc;
 mod oracles;
 mod shells;
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use proptest::strategy::{Strategy, ValueTree as _};
@@ -40,12 +39,4 @@ fn program(home: &Home, name: &str) -> Command {
     let mut command = Command::new(name);
     command.current_dir(home.work()).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path()).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
     command
-}
-
-/// The Python that `tests/install` made.
-fn python() -> PathBuf {
-    let path =
-        std::env::var_os("TEST_PYTHON").map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-python/bin/python")), PathBuf::from);
-    assert!(path.exists(), "{} is missing: run tests/install", path.display());
-    path
 }

@@ -300,10 +300,21 @@ fn describe_names_what_other_programs_would_send() {
     describe().ok().lacks("Not used here");
     home.write(Path::new(".netrc"), "machine h.example password \"password-of-bob\n");
     describe().ok().says(":1: a double quote has no partner on its line");
-    // What it warns of is so: with the entry, Python's requests would not send the token.
-    home.write(Path::new(".netrc"), "machine h.example login bob password password-of-bob\n");
-    let found = oracles::python(&home, [path.as_path()])[0].clone().unwrap()["h.example"].clone();
-    assert_eq!(found.0, "bob");
+}
+
+#[test]
+fn what_describe_warns_of_is_so() {
+    let home = Home::new();
+    let workspace = home.joins(Workspace::start());
+    home.write_config(profile("p", workspace.url(), workspace.token()));
+    let bearer = format!("Bearer {}", workspace.token());
+    assert_eq!(oracles::requests(&home, &workspace, &bearer), bearer);
+    netrc_of(&home);
+    for content in ["machine 127.0.0.1 login bob password password-of-bob\n", "default login bob password password-of-bob\n"] {
+        home.write(Path::new(".netrc"), content);
+        home.run("auth describe -p p").ok().shows("Not used here").shows("login bob");
+        assert!(oracles::requests(&home, &workspace, &bearer).starts_with("Basic "));
+    }
 }
 
 /// Names of hosts that the generated files are about; the first is the one that is written.

@@ -1,14 +1,15 @@
-//! What curl and Python's `netrc` make of the same files.
+//! What curl and Python make of the same files.
 
 use super::program;
 use crate::harness::Home;
+use crate::peers::oracle;
 use crate::workspace::Workspace;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Login and password.
 pub(super) type Pair = (String, String);
@@ -26,7 +27,14 @@ print(json.dumps([read(path) for path in json.load(sys.stdin)]))";
 /// For each file what Python finds by host; `None` where it refuses the file.
 pub(super) fn python<'p>(home: &Home, files: impl IntoIterator<Item = &'p Path>) -> Vec<Option<HashMap<String, Pair>>> {
     let files: Vec<&Path> = files.into_iter().collect();
-    let mut child = program(home, "python3").args(["-c", READ_NETRC]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(oracle::python())
+        .env_clear()
+        .env("HOME", home.path())
+        .args(["-c", READ_NETRC])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     serde_json::to_writer(child.stdin.take().unwrap(), &files).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
@@ -68,4 +76,13 @@ pub(super) fn curl<'p>(home: &Home, files: impl IntoIterator<Item = &'p Path>, h
         panic!("curl ({status}) would not work with\n{}", std::fs::read_to_string(files[silent]).unwrap());
     }
     sent
+}
+
+/// What Python's requests sends to an address when the program gives it this `Authorization`.
+pub(super) fn requests(home: &Home, workspace: &Workspace, authorization: &str) -> String {
+    let script = "import requests, sys\nrequests.get(sys.argv[1], headers={'Authorization': sys.argv[2]})";
+    let url = format!("{}/api/2.0/token/list", workspace.url());
+    let output = Command::new(oracle::python()).env_clear().env("HOME", home.path()).args(["-c", script, &url, authorization]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    workspace.requests().last().unwrap().header("Authorization").unwrap().to_owned()
 }

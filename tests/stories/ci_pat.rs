@@ -96,8 +96,7 @@ fn configuring_again_replaces_how_to_sign_in_and_keeps_the_rest() {
     home.command("configure --host https://new.example").stdin(&token).run().ok().silent();
     let after = "# by hand\n[other]\nhost = https://other.example ; mine\n\n[DEFAULT]\n; note\nhost = https://new.example\nwarehouse_id = w-1\naccount_id = a-1\nworkspace_id = 7\nmy_key = my value\n\
                  cluster_id = c-1\n";
-    // The new line is aligned with the one above it.
-    assert_eq!(home.config(), format!("{after}token      = {token}\n\n[__settings__]\ndefault_profile = other\n"));
+    assert_eq!(home.config(), format!("{after}token = {token}\n\n[__settings__]\ndefault_profile = other\n"));
     // Once more changes nothing at all.
     let now = home.config();
     home.command("configure --host https://new.example").stdin(&token).run().ok().silent();
@@ -185,6 +184,25 @@ fn the_command_lines_of_the_first_issue_run_word_for_word() {
     assert_eq!(expires, 86_400_000);
     home.command("tokens list").env("DATABRICKS_HOST", workspace.https_url()).env("DATABRICKS_TOKEN", value).run().ok().shows("New PAT using DB API");
     assert!(workspace.requests().iter().all(|request| request.plane == Plane::Https));
+}
+
+#[test]
+fn a_token_that_nobody_could_read_is_named_for_revoking() {
+    let (home, workspace) = Home::signed_in();
+    let lost = home.script("databricks tokens create --comment lost > /dev/full").run();
+    lost.fails().says("could not be handed over");
+    let made = workspace.requests().iter().filter(|request| request.path == "/api/2.0/token/create").count();
+    let id = lost.stderr.rsplit_once("tokens delete ").unwrap().1.trim().to_owned();
+    home.run(["tokens", "revoke", &id]).ok();
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn an_empty_id_names_nothing() {
+    let (home, workspace) = Home::signed_in();
+    home.run(["tokens", "update", "", "--json", "{\"token\": {}}"]).fails().says("expected to have");
+    home.run(["tokens", "delete", ""]).fails().says("expected to have");
+    assert!(workspace.requests().is_empty());
 }
 
 #[test]

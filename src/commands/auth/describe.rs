@@ -109,7 +109,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let selection = super::selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let method = settings.check().and_then(|()| chain::choose(&settings, &context.file));
+    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings));
     let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
     let outcome = outcome.and_then(|method| {
         let user = if arguments::is_on(matches, "offline") {

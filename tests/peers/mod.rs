@@ -1,0 +1,20 @@
+//! Real peers as oracles: what the official SDKs, `configparser`, `rust-ini` and curl make of the same files and variables.
+//!
+//! - `oracle` the SDKs as processes that answer questions; `binary` our program in a home of its own
+//! - `files` what `configure` writes, read by all
+//! - `chain` environment and profile file to method, host and token: the table in `tests/chain/cases.txt`
+//! - `settings` the same question put to the SDKs, for hundreds of combinations
+//! - `sdk` the Python SDK and curl at work in a workspace, with the profiles and tokens of our program
+//! - `probes` what the SDKs ask of a program called `databricks`
+//!
+//! `tests/install` installs what they need. Intended differences are listed, with reasons, in `docs/differences.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
+
+mod binary;
+mod chain;
+mod files;
+pub(crate) mod oracle;
+mod probes;
+mod sdk;
+mod settings;
