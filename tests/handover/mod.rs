@@ -5,6 +5,7 @@
 mod formats;
 mod netrc;
 mod oracles;
+mod readme;
 mod shells;
 
 use std::process::{Command, Stdio};
