@@ -94,6 +94,7 @@ fn secrets_leave_their_type_in_few_places() {
         "commands/auth/netrc.rs",
         "commands/configure.rs",
         "config/netrc.rs",
+        "config/netrc_tests.rs",
         "config/settings.rs",
         "http",
         "ui",
