@@ -127,7 +127,7 @@ impl Document {
             let line = &bytes[start..end];
             match line.first() {
                 Some(b'[') => {
-                    section = line.iter().rposition(|byte| *byte == b']').map(|close| text[start + 1..start + close].trim());
+                    section = line.iter().rposition(|byte| *byte == b']').map(|close| &text[start + 1..start + close]);
                     is_first = true;
                 }
                 // Blank, or the value above goes on.
