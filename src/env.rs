@@ -48,6 +48,8 @@ pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
 pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";
 pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
+pub(crate) const CACHE_DIR: &str = "DATABRICKS_CACHE_DIR";
+pub(crate) const CACHE_ENABLED: &str = "DATABRICKS_CACHE_ENABLED";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
@@ -55,8 +57,12 @@ pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 pub(crate) const NETRC: &str = "NETRC";
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
 
-// Conventions of terminals and of the network.
+// Conventions of home folders, shells, terminals and of the network.
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+pub(crate) const SHELL: &str = "SHELL";
+pub(crate) const ZDOTDIR: &str = "ZDOTDIR";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 pub(crate) const TERM: &str = "TERM";
 pub(crate) const MSYSTEM: &str = "MSYSTEM";
@@ -108,6 +114,24 @@ pub(crate) const AGENTS: &[(&str, &str)] = &[
 ];
 /// Where an agent without a variable of its own may name itself.
 pub(crate) const AGENT_NAMES: &[&str] = &["AGENT", "AI_AGENT"];
+
+/// What the tool reads beside the attributes of unified authentication, with what it does: for the help and the man page.
+pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
+    (OUTPUT_FORMAT, "`text` or `json`: how to print where -o says nothing."),
+    (LOG_LEVEL, "`debug` or `trace`: show requests and replies, without their secrets, as --debug does."),
+    (LOG_FILE, "Where they are written: a path, `stderr` or `stdout`."),
+    (CACHE_DIR, "The folder of what can be made again, such as the names for the Tab key; otherwise a folder below XDG_CACHE_HOME or ~/.cache."),
+    (CACHE_ENABLED, "`false`: keep and use no such names."),
+    (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
+    (HOME, "The folder of .databrickscfg."),
+    (SHELL, "The shell that `completion install` is for."),
+    (NO_COLOR, "Anything: no colours, and no questions either."),
+    (TERM, "`dumb`: no colours, and no questions either."),
+    (SSL_CERT_FILE, "Certificates of authorities to trust, in PEM; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are understood too."),
+    (SSL_CERT_DIR, "A folder of such certificates."),
+    ("HTTPS_PROXY", "The proxy for https; ALL_PROXY is understood too. Never used for loopback."),
+    ("NO_PROXY", "Hosts that are reached without the proxy, separated by commas."),
+];
 
 /// A snapshot of the environment, taken once at the start; tests make their own.
 ///

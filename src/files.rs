@@ -124,6 +124,39 @@ pub(crate) fn append(path: &Path) -> Result<File, FileError> {
     options.open(path).map_err(|error| FileError::new("write", path, said(&error)))
 }
 
+/// Makes a folder and those above it that are missing, for the user alone.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    private_folder(&mut builder);
+    builder.create(path).map_err(|error| FileError::new("make the folder", path, said(&error)))
+}
+
+/// Removes a file of no bytes; a symbolic link stays, because somebody else arranged it.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn remove_if_empty(path: &Path) -> Result<(), FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => fs::remove_file(path).map_err(|error| FileError::new("remove", path, said(&error))),
+        _ => Ok(()),
+    }
+}
+
+/// What a file is to its user: decides its mode, and how much is done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// It may hold secrets: for the user alone whatever it was before, and on the disk before the command goes on.
+    Secret,
+    /// Settings of another program, such as `.bashrc`: the mode stays as it is, and read-only means hands off.
+    Settings,
+    /// It can be made again: for the user alone, but nobody waits for a lock or for the disk.
+    Cache,
+}
+
 /// The result of [`update`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Updated {
@@ -137,22 +170,37 @@ pub(crate) struct Updated {
 ///
 /// # Errors
 /// Whatever `change` returned, or why the file could not be read, locked or replaced; then the old file is untouched.
-pub(crate) fn update<F>(path: &Path, limit: u64, mut change: F) -> anyhow::Result<Updated>
+pub(crate) fn update<F>(path: &Path, limit: u64, change: F) -> anyhow::Result<Updated>
+where
+    F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
+{
+    update_with(path, limit, Care::Secret, change)
+}
+
+/// As [`update`], for files that are no secrets.
+///
+/// # Errors
+/// As [`update`]; and for [`Care::Settings`] if the file is read-only, for [`Care::Cache`] if another process holds the lock.
+pub(crate) fn update_with<F>(path: &Path, limit: u64, care: Care, mut change: F) -> anyhow::Result<Updated>
 where
     F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
 {
     let target = resolve_links(path)?;
-    let _lock = lock_folder(&target)?;
+    let patience = if care == Care::Cache { Duration::ZERO } else { LOCK_LIMIT };
+    let _lock = lock_folder(&target, patience)?;
     for _ in 0..RETRIES {
         let before = snapshot(&target, limit)?;
         let unchanged = Updated { tightened_from: None };
         let Some(bytes) = change(before.as_ref().map(|snapshot| snapshot.bytes.as_slice()))? else { return Ok(unchanged) };
         let same_bytes = before.as_ref().is_some_and(|snapshot| snapshot.bytes == bytes);
-        let looser = before.as_ref().map(|snapshot| snapshot.mode).filter(|mode| mode & 0o077 != 0);
+        let looser = before.as_ref().map(|snapshot| snapshot.mode).filter(|mode| care != Care::Settings && mode & 0o077 != 0);
         if same_bytes && looser.is_none() {
             return Ok(unchanged);
         }
-        if replace(&target, before.as_ref(), &bytes)? {
+        if care == Care::Settings && before.as_ref().is_some_and(|snapshot| snapshot.mode & 0o200 == 0) {
+            return Err(FileError::new("write", &target, "it is read-only").into());
+        }
+        if replace(&target, before.as_ref(), &bytes, care)? {
             return Ok(Updated { tightened_from: looser });
         }
     }
@@ -160,7 +208,7 @@ where
 }
 
 /// Writes the temporary file and renames it over the target; `false` if the target is no longer what `before` saw.
-fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<bool, FileError> {
+fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8], care: Care) -> Result<bool, FileError> {
     let fail = |error: io::Error| FileError::new("write", target, said(&error));
     let temporary = temporary_beside(target);
     match fs::remove_file(&temporary) {
@@ -169,10 +217,15 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<boo
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    private(&mut options);
+    if care != Care::Settings || before.is_some() {
+        private(&mut options);
+    }
     let mut file = options.open(&temporary).map_err(fail)?;
-    let written =
-        file.write_all(bytes).and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before))).and_then(|()| file.sync_all()).and_then(|()| {
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before, care)))
+        .and_then(|()| if care == Care::Cache { Ok(()) } else { file.sync_all() })
+        .and_then(|()| {
             let now = present_identity(target)?;
             if now != before.map(|before| before.identity) {
                 return Ok(false);
@@ -184,7 +237,9 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<boo
         drop(fs::remove_file(&temporary));
         return written.map_err(fail);
     }
-    sync_folder(target);
+    if care != Care::Cache {
+        sync_folder(target);
+    }
     Ok(true)
 }
 
@@ -290,7 +345,7 @@ fn open_lock_file(target: &Path) -> io::Result<File> {
 }
 
 /// Takes the exclusive lock; the operating system frees it when the handle closes, also when the process is killed.
-fn lock_folder(target: &Path) -> Result<File, FileError> {
+fn lock_folder(target: &Path, patience: Duration) -> Result<File, FileError> {
     let fail = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
             let folder = folder_of(target).display();
@@ -301,6 +356,7 @@ fn lock_folder(target: &Path) -> Result<File, FileError> {
     let mut lock = open_lock(target).map_err(|error| fail(&error))?;
     match lock.try_lock() {
         Ok(()) => return Ok(lock),
+        Err(fs::TryLockError::WouldBlock) if patience.is_zero() => return Err(FileError::new("lock", target, "another process holds its lock")),
         Err(fs::TryLockError::WouldBlock) => {}
         Err(fs::TryLockError::Error(_)) => lock = open_lock_file(target).map_err(|error| fail(&error))?,
     }
@@ -311,10 +367,10 @@ fn lock_folder(target: &Path) -> Result<File, FileError> {
         // If nobody waits any more, the handle comes back in the error and is closed, which frees the lock.
         drop(sender.send(outcome));
     });
-    match receiver.recv_timeout(LOCK_LIMIT) {
+    match receiver.recv_timeout(patience) {
         Ok(outcome) => outcome.map_err(|error| fail(&error)),
         Err(_) => {
-            let seconds = LOCK_LIMIT.as_secs();
+            let seconds = patience.as_secs();
             Err(FileError::new("lock", target, format_args!("another process has held its lock for {seconds} seconds")))
         }
     }
@@ -337,11 +393,11 @@ fn sync_folder(target: &Path) {
 
 #[cfg(unix)]
 mod system {
-    use std::fs::{File, Metadata, OpenOptions};
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
     use std::io;
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 
-    use super::{Identity, Snapshot};
+    use super::{Care, Identity, Snapshot};
 
     pub(super) fn identity(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
@@ -365,14 +421,18 @@ mod system {
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
     }
 
-    /// A stricter mode stays; a looser one becomes 0600. Root who edits a user's file leaves it the user's.
-    pub(super) fn keep_owner_and_mode(file: &File, before: &Snapshot) -> io::Result<()> {
+    pub(super) fn private_folder(builder: &mut DirBuilder) {
+        builder.mode(0o700);
+    }
+
+    /// A stricter mode stays; a looser one becomes 0600, unless the file is no secret. Root who edits a user's file leaves it the user's.
+    pub(super) fn keep_owner_and_mode(file: &File, before: &Snapshot, care: Care) -> io::Result<()> {
         let now = file.metadata()?;
         if owner(&now) != before.owner {
             let (user, group) = before.owner;
             std::os::unix::fs::fchown(file, Some(user), Some(group))?;
         }
-        let wanted = before.mode & 0o700;
+        let wanted = if care == Care::Settings { before.mode } else { before.mode & 0o700 };
         if wanted != 0o600 {
             file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(wanted))?;
         }
@@ -382,10 +442,10 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
-    use std::fs::{File, Metadata, OpenOptions};
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
     use std::io;
 
-    use super::{Identity, Snapshot};
+    use super::{Care, Identity, Snapshot};
 
     pub(super) fn identity(metadata: &Metadata) -> Identity {
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
@@ -402,14 +462,16 @@ mod system {
 
     pub(super) fn private(_options: &mut OpenOptions) {}
 
+    pub(super) fn private_folder(_builder: &mut DirBuilder) {}
+
     pub(super) fn without_blocking(_options: &mut OpenOptions) {}
 
-    pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot) -> io::Result<()> {
+    pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot, _care: Care) -> io::Result<()> {
         Ok(())
     }
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, without_blocking};
+use system::{identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -451,6 +513,27 @@ mod tests {
         put(&path, "a\n", 0o400);
         append(&path, "b\n").expect("stricter");
         assert_eq!(mode_of(&path), 0o400);
+    }
+
+    #[test]
+    fn settings_of_another_program_keep_their_mode_and_a_cache_does_not_wait() {
+        let folder = folder();
+        let path = folder.path().join("rc");
+        let add = |care| update_with(&path, LIMIT, care, |before| Ok(Some([before.unwrap_or_default(), b"x"].concat())));
+        for mode in [0o644, 0o600, 0o755, 0o640] {
+            put(&path, "a", mode);
+            assert_eq!(add(Care::Settings).expect("settings"), Updated { tightened_from: None });
+            assert_eq!(mode_of(&path), mode);
+        }
+        put(&path, "a", 0o444);
+        assert!(add(Care::Settings).expect_err("read-only").to_string().contains("read-only"));
+        assert_eq!((mode_of(&path), fs::read_to_string(&path).expect("text").as_str()), (0o444, "a"));
+        put(&path, "", 0o644);
+        add(Care::Cache).expect("cache");
+        assert_eq!(mode_of(&path), 0o600);
+        let held = open_lock(&path).expect("folder");
+        held.lock().expect("lock");
+        add(Care::Cache).expect_err("busy");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "those rules are for the product")]
 
 mod architecture;
+mod completion;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]

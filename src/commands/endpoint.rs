@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde_json::value::RawValue;
 
 use crate::clock;
+use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, arguments, help, json_input};
 use crate::context::{Context, OutputFormat, Workspace};
@@ -22,7 +23,7 @@ use crate::ui::progress::Progress;
 use crate::ui::prompt::Choice;
 
 /// A field and the JSON of its value.
-type Given<'e> = (&'e Field, Cow<'e, str>);
+pub(crate) type Given<'e> = (&'e Field, Cow<'e, str>);
 
 /// The positional arguments as the usage line shows them.
 pub(crate) fn usage(endpoint: &Endpoint) -> String {
@@ -108,14 +109,19 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     }
     let request = request(endpoint, &given);
     match &endpoint.reply {
-        Reply::Empty => workspace.send(&request).map(drop),
+        Reply::Empty => workspace.send(&request).map(drop)?,
         Reply::Object => {
             let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
             context.ui.out_json(response.text()?)?;
-            if endpoint.mints { handed_over(context, &response) } else { Ok(()) }
+            if endpoint.mints {
+                handed_over(context, &response)?;
+            }
         }
-        Reply::List(list) => show_list(context, &workspace, &request, list, limit, &kept),
+        Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, &Wanted { limit, kept }),
     }
+    let _shown = context.ui.flush()?;
+    seen::learn(&context.env, &workspace.credential.host, endpoint, &given);
+    Ok(())
 }
 
 /// A new credential that nobody could read is no success: its owner is told what to revoke.
@@ -170,8 +176,9 @@ fn for_each(
     for id in &ids {
         let mut given: Vec<Given<'_>> = given.to_vec();
         given.push((field, Cow::Owned(quoted(id))));
-        if let Err(error) = workspace.send(&request(endpoint, &given)) {
-            failed.push((text::one_line(id).into_owned(), error));
+        match workspace.send(&request(endpoint, &given)) {
+            Ok(_) => seen::learn(&context.env, place, endpoint, &given),
+            Err(error) => failed.push((text::one_line(id).into_owned(), error)),
         }
     }
     match failed.len() {
@@ -337,10 +344,14 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     }
     let mut choices = Vec::new();
     let mut ids = Vec::new();
+    let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
     workspace.pages(&list_request(picker.from), Some(list.items), |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
+            if let Some(sighting) = &mut sighting {
+                sighting.see(&item);
+            }
             let (id, title) = (text_of(&item, picker.id), text_of(&item, picker.title));
             choices.push(Choice::new(if title.is_empty() { id.clone() } else { title }).detail(id.clone()));
             ids.push(id);
@@ -349,6 +360,9 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
         Ok(true)
     })?;
     drop(progress);
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, true);
+    }
     let chosen = context.ui.prompter().choose(picker.label, &choices, true)?;
     Ok(ids.swap_remove(chosen))
 }
@@ -396,19 +410,32 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     request
 }
 
-fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize, kept: &[(&Filter, SignedDuration)]) -> Result<()> {
+/// Which items of a list are shown.
+struct Wanted {
+    limit: usize,
+    kept: Vec<(&'static Filter, SignedDuration)>,
+}
+
+fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static Endpoint, request: &Request<'_>, list: &List, wanted: &Wanted) -> Result<()> {
+    let Wanted { limit, kept } = wanted;
     let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
     let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
     let mut table = context.ui.table(&titles);
     let mut array = context.ui.json_array();
     let now = clock::now();
     let mut shown = 0;
+    let mut sighting = Sighting::of(endpoint);
+    let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
     workspace.pages(request, Some(list.items), |page| {
         for raw in &page.items {
-            if shown == limit {
+            if shown == *limit {
                 break;
             }
-            let item = if as_json && kept.is_empty() { None } else { Some(item_of(raw, workspace)?) };
+            let learns = sighting.as_ref().is_some_and(Sighting::wants_more);
+            let item = if as_json && kept.is_empty() && !learns { None } else { Some(item_of(raw, workspace)?) };
+            if let (Some(sighting), Some(item)) = (&mut sighting, &item) {
+                sighting.see(item);
+            }
             if let Some(item) = &item
                 && !kept.iter().all(|(filter, span)| (filter.keeps)(item, *span, now))
             {
@@ -427,10 +454,16 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
         if !as_json {
             context.ui.out(&table.page());
         }
-        Ok(context.ui.flush()? == Audience::Listening && shown < limit)
+        let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
+        whole &= goes_on;
+        Ok(goes_on)
     })?;
     if as_json {
         context.ui.out(array.end());
+    }
+    let _shown = context.ui.flush()?;
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, whole);
     }
     Ok(())
 }

@@ -194,6 +194,25 @@ impl Ui {
         Ok(if self.deserted.load(Ordering::Relaxed) { Audience::Gone } else { Audience::Listening })
     }
 
+    /// Writes data that holds no secret at once, behind what was collected: much of it is not worth a copy, and nothing needs to be wiped.
+    ///
+    /// # Errors
+    /// As [`Ui::flush`].
+    pub(crate) fn out_open(&self, data: &str) -> anyhow::Result<Audience> {
+        let audience = self.flush()?;
+        if audience == Audience::Gone {
+            return Ok(audience);
+        }
+        match &self.sink {
+            Sink::Process => settle(write_to_stdout(data.as_bytes())),
+            #[cfg(test)]
+            Sink::Captured(captured) => {
+                held(captured).stdout.push_str(data);
+                Ok(audience)
+            }
+        }
+    }
+
     /// Says something on stderr, on lines of its own. Never fails: nobody may be listening.
     pub(crate) fn note(&self, message: &str) {
         self.erase_progress();

@@ -248,7 +248,7 @@ fn b7_names_that_are_paths_open_nothing_outside() {
             let allowed = path.starts_with(&home) || system.iter().any(|folder| path.starts_with(folder)) || path == DATABRICKS || path.is_empty();
             assert!(allowed && !path.split('/').any(|part| part == ".."), "profile {name:?}: {path} was touched");
             assert!(
-                !path.starts_with(&home) || *path == home || path.contains("databrickscfg") || path.contains(".netrc"),
+                !path.starts_with(&home) || *path == home || path.contains("databrickscfg") || path.contains("netrc"),
                 "profile {name:?}: {path} was touched"
             );
         }
