@@ -37,7 +37,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     let mut request = endpoint::list_request(&rest::LIST_CLUSTERS);
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
-    workspace.pages(&request, Some(list.items), |page| {
+    workspace.pages(&request, list.items, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             let id = text_of(&item, "cluster_id");

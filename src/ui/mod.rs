@@ -45,6 +45,7 @@ use prompt::Prompter;
 pub(crate) struct Ui {
     can_prompt: bool,
     color: bool,
+    shows_on_terminal: bool,
     talks_to_terminal: bool,
     sink: Sink,
     /// Data that is not yet written. Wiped after each write: it may hold a token.
@@ -92,6 +93,7 @@ impl Ui {
         Self {
             can_prompt,
             color: io::stdout().is_terminal() && !plain,
+            shows_on_terminal: io::stdout().is_terminal(),
             talks_to_terminal: talks_to_terminal && !plain,
             sink: Sink::Process,
             pending: Mutex::default(),
@@ -114,6 +116,11 @@ impl Ui {
     /// Whether stdout is a terminal that shows colours.
     pub(crate) fn color(&self) -> bool {
         self.color
+    }
+
+    /// Whether stdout is a terminal, with or without colours: what comes from elsewhere must not reach it raw.
+    pub(crate) fn shows_on_terminal(&self) -> bool {
+        self.shows_on_terminal
     }
 
     /// Whoever asks the questions: the terminal, or one that refuses where [`Ui::can_prompt`] is false.
@@ -194,6 +201,29 @@ impl Ui {
         Ok(if self.deserted.load(Ordering::Relaxed) { Audience::Gone } else { Audience::Listening })
     }
 
+    /// Writes data to stdout at once, byte for byte, behind what was collected: bodies too large to collect.
+    ///
+    /// # Errors
+    /// As [`Ui::flush`].
+    pub(crate) fn pour(&self, data: &[u8]) -> anyhow::Result<Audience> {
+        if self.flush()? == Audience::Gone {
+            return Ok(Audience::Gone);
+        }
+        let written = match &self.sink {
+            Sink::Process => write_to_stdout(data),
+            #[cfg(test)]
+            Sink::Captured(captured) => {
+                held(captured).stdout.push_str(&String::from_utf8_lossy(data));
+                Ok(())
+            }
+        };
+        let audience = settle(written)?;
+        if audience == Audience::Gone {
+            self.deserted.store(true, Ordering::Relaxed);
+        }
+        Ok(audience)
+    }
+
     /// Says something on stderr, on lines of its own. Never fails: nobody may be listening.
     pub(crate) fn note(&self, message: &str) {
         self.erase_progress();
@@ -235,6 +265,7 @@ impl Ui {
         Self {
             can_prompt: false,
             color: false,
+            shows_on_terminal: false,
             talks_to_terminal: false,
             sink: Sink::Captured(Mutex::default()),
             pending: Mutex::default(),
