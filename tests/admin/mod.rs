@@ -1,9 +1,12 @@
 //! What administrators and scripts do beyond their own tokens: `api`, `token-management`, secrets of service principals, several tokens at once, and the way to the
 //! official CLI.
 
+mod account;
 mod download;
 mod pages;
 mod requests;
+mod several;
+mod token_management;
 
 use crate::harness::Home;
 use std::io::Read as _;
