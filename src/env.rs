@@ -46,12 +46,17 @@ pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
 
 // How the tool itself behaves.
 pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";
+pub(crate) const FALLBACK_CLI: &str = "DATABRICKS_FALLBACK_CLI";
+/// How many programs have handed over to each other so far.
+pub(crate) const FALLBACK_DEPTH: &str = "DATABRICKS_FALLBACK_DEPTH";
+pub(crate) const BUNDLE_ROOT: &str = "DATABRICKS_BUNDLE_ROOT";
 pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
 // Conventions of terminals and of the network.
+pub(crate) const PATH: &str = "PATH";
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 pub(crate) const TERM: &str = "TERM";

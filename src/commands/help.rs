@@ -3,15 +3,15 @@
 use anyhow::Result;
 use clap::ArgMatches;
 
-use crate::commands::{Arity, Command, arguments, command_line, walk};
+use crate::commands::{Arity, Command, arguments, command_line, fallback, walk};
 use crate::context::Context;
 use crate::text;
 
 pub(crate) static COMMAND: Command = Command {
     name: "help",
     about: "Show the help of a command",
-    details: "",
-    examples: &["databricks help tokens create"],
+    details: "The topic fallback tells what becomes of commands that only the official CLI has.",
+    examples: &["databricks help tokens create", "databricks help fallback"],
     usage: "[command]",
     arity: Arity::Any,
     hidden: false,
@@ -23,6 +23,10 @@ pub(crate) static COMMAND: Command = Command {
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let words = arguments::positionals(matches);
     let (_, known) = walk(&words);
+    if words == [fallback::TOPIC] {
+        context.ui.out(&fallback::ABOUT.replace('`', ""));
+        return Ok(());
+    }
     if known < words.len() {
         // Compat: an unknown topic is told, and is no error.
         let topic = text::one_line(&words.join(" ")).into_owned();

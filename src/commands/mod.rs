@@ -13,8 +13,10 @@ mod auth;
 mod cluster_picker;
 mod configure;
 mod endpoint;
+pub(crate) mod fallback;
 mod help;
 mod json_input;
+pub(crate) mod official;
 #[cfg(test)]
 mod reference;
 pub(crate) mod usage;

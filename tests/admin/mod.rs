@@ -3,6 +3,7 @@
 
 mod account;
 mod download;
+mod fallback;
 mod pages;
 mod requests;
 mod several;
