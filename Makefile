@@ -23,9 +23,9 @@ bench:
 	@bash tests/install bench
 	@python3 benches/run
 
-# docs/reference.md from the tables in src/.
+# docs/reference.md and docs/man/ from the tables in src/. The scripts in completions/ are themselves a part of the program.
 reference:
-	UPDATE_REFERENCE=1 $(CARGO) test --quiet --locked --lib reference
+	UPDATE_REFERENCE=1 $(CARGO) test --quiet --locked --lib in_step_with_the_code
 
 clean:
 	$(CARGO) clean

@@ -118,8 +118,17 @@ impl Context<'_> {
 
     /// The workspace of settings that are already resolved.
     pub(crate) fn workspace_of(&self, settings: Settings) -> Result<Workspace> {
-        let credential = chain::acquire(&settings, &self.file)?;
+        let credential = self.credential(&settings)?;
         Workspace::connect(settings, credential, self.caller(), None)
+    }
+
+    /// The credential that the settings lead to; says on standard error what a user should know about it.
+    pub(crate) fn credential(&self, settings: &Settings) -> Result<Credential> {
+        let credential = chain::acquire(settings, &self.env)?;
+        for remark in &credential.remarks {
+            self.ui.warn(remark);
+        }
+        Ok(credential)
     }
 
     /// Who asks, for the requests of this command.
@@ -136,7 +145,7 @@ impl Context<'_> {
 /// Who asks: what requests say of the command that sends them. May be shared between threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
-    env: &'a Env,
+    pub(crate) env: &'a Env,
     command: &'a str,
     interactive: Interactive,
     /// Whether somebody at a terminal is told of long waits.
@@ -256,12 +265,19 @@ impl Workspace {
         message += &format!("Host:      {}\n", self.credential.host);
         message += &format!("Auth type: {}\n\nNext steps:", method.map_or_else(|| self.credential.method.to_owned(), crate::auth::Method::label));
         let with_profile = profile.as_ref().map_or(String::new(), |name| format!(" --profile {name}"));
-        let secret = if self.credential.method == "basic" { Attr::Password } else { Attr::Token };
+        let secret = match self.credential.method {
+            "basic" => Some(Attr::Password),
+            "pat" => Some(Attr::Token),
+            _ => None,
+        };
         let refused_as_such = refusal.is_unauthenticated() || refusal.message.to_ascii_lowercase().contains("access token");
-        if let Some(sourced) = self.settings.get(secret).filter(|_| refused_as_such) {
-            let fix = if secret == Attr::Password { "Check your username/password" } else { "Regenerate your access token" };
+        if let Some(sourced) = secret.and_then(|secret| self.settings.get(secret)).filter(|_| refused_as_such) {
+            let fix = if secret == Some(Attr::Password) { "Check your username/password" } else { "Regenerate your access token" };
             let name = profile.as_deref().unwrap_or("<name>");
             message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+        }
+        if self.credential.method == "netrc" && refused_as_such {
+            message += &format!("\n  - Check the entry of your netrc file: databricks auth netrc show{with_profile}");
         }
         if refusal.is_forbidden() {
             message += "\n  - Verify you have the required permissions for this operation";

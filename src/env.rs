@@ -52,12 +52,22 @@ pub(crate) const FALLBACK_DEPTH: &str = "DATABRICKS_FALLBACK_DEPTH";
 pub(crate) const BUNDLE_ROOT: &str = "DATABRICKS_BUNDLE_ROOT";
 pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
+pub(crate) const CACHE_DIR: &str = "DATABRICKS_CACHE_DIR";
+pub(crate) const CACHE_ENABLED: &str = "DATABRICKS_CACHE_ENABLED";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
-// Conventions of terminals and of the network.
+// Files of other programs.
+pub(crate) const NETRC: &str = "NETRC";
+pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
+
+// Conventions of home folders, shells, terminals and of the network.
 pub(crate) const PATH: &str = "PATH";
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+pub(crate) const SHELL: &str = "SHELL";
+pub(crate) const ZDOTDIR: &str = "ZDOTDIR";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 pub(crate) const TERM: &str = "TERM";
 pub(crate) const MSYSTEM: &str = "MSYSTEM";
@@ -109,6 +119,27 @@ pub(crate) const AGENTS: &[(&str, &str)] = &[
 ];
 /// Where an agent without a variable of its own may name itself.
 pub(crate) const AGENT_NAMES: &[&str] = &["AGENT", "AI_AGENT"];
+
+/// What the tool reads beside the attributes of unified authentication, with what it does: for the help and the man page.
+pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
+    (OUTPUT_FORMAT, "`text` or `json`: how to print where -o says nothing."),
+    (LOG_LEVEL, "`debug` or `trace`: show requests and replies, without their secrets, as --debug does."),
+    (LOG_FILE, "Where they are written: a path, `stderr` or `stdout`."),
+    (CACHE_DIR, "The folder of what can be made again, such as the names for the Tab key; otherwise a folder below XDG_CACHE_HOME or ~/.cache."),
+    (CACHE_ENABLED, "`false`: keep and use no such names."),
+    (FALLBACK_CLI, "The official CLI, to run the commands that this program does not have; see: databricks help fallback."),
+    (FALLBACK_DEPTH, "How many programs have handed over to each other so far; set for the official CLI, so that no circle comes about."),
+    (BUNDLE_ROOT, "The folder of a bundle; its host counts for the official CLI, so that it gets no credential from here."),
+    (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
+    (HOME, "The folder of .databrickscfg."),
+    (SHELL, "The shell that `completion install` is for."),
+    (NO_COLOR, "Anything: no colours, and no questions either."),
+    (TERM, "`dumb`: no colours, and no questions either."),
+    (SSL_CERT_FILE, "Certificates of authorities to trust, in PEM; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are understood too."),
+    (SSL_CERT_DIR, "A folder of such certificates."),
+    ("HTTPS_PROXY", "The proxy for https; ALL_PROXY is understood too. Never used for loopback."),
+    ("NO_PROXY", "Hosts that are reached without the proxy, separated by commas."),
+];
 
 /// A snapshot of the environment, taken once at the start; tests make their own.
 ///

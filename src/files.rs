@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -67,6 +67,52 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
     Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
 }
 
+/// A file's bytes, and who else may read them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) bytes: Vec<u8>,
+    /// The mode, if others than the owner may read the file.
+    pub(crate) open_mode: Option<u32>,
+}
+
+/// As [`read`]; the mode is that of the very file that was read.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_contents(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    remove_left_over(path);
+    Ok(snapshot(path, limit)?.map(|snapshot| Contents { bytes: snapshot.bytes, open_mode: Some(snapshot.mode).filter(|mode| mode & 0o077 != 0) }))
+}
+
+/// Adds whole lines at the end of a file that belongs to another program, which may hold it open: not replaced, its mode and its lock are that program's. Made with mode 0600
+/// if it is not there. A last line that somebody left open is ended first.
+///
+/// # Errors
+/// As the system says; then nothing of the lines stays in the file.
+pub(crate) fn append_lines(path: &Path, lines: &str) -> Result<(), FileError> {
+    let fail = |error: io::Error| FileError::new("write", path, said(&error));
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    private(&mut options);
+    without_blocking(&mut options);
+    let mut file = options.open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(FileError::new("write", path, kind_of(&metadata)));
+    }
+    let mut last = [b'\n'];
+    if metadata.len() > 0 {
+        file.seek(io::SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(fail)?;
+    }
+    let start = if last == [b'\n'] { "" } else { "\n" };
+    let text = zeroize::Zeroizing::new([start, lines].concat());
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // Half a line would be taken for a whole one.
+        drop(file.set_len(metadata.len()));
+        fail(error)
+    })
+}
+
 /// Opens a log to write at its end; made with mode 0600 if it is not there.
 ///
 /// # Errors
@@ -76,6 +122,39 @@ pub(crate) fn append(path: &Path) -> Result<File, FileError> {
     options.append(true).create(true);
     private(&mut options);
     options.open(path).map_err(|error| FileError::new("write", path, said(&error)))
+}
+
+/// Makes a folder and those above it that are missing, for the user alone.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    private_folder(&mut builder);
+    builder.create(path).map_err(|error| FileError::new("make the folder", path, said(&error)))
+}
+
+/// Removes a file of no bytes; a symbolic link stays, because somebody else arranged it.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn remove_if_empty(path: &Path) -> Result<(), FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => fs::remove_file(path).map_err(|error| FileError::new("remove", path, said(&error))),
+        _ => Ok(()),
+    }
+}
+
+/// What a file is to its user: decides its mode, and how much is done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// It may hold secrets: for the user alone whatever it was before, and on the disk before the command goes on.
+    Secret,
+    /// Settings of another program, such as `.bashrc`: the mode stays as it is, and read-only means hands off.
+    Settings,
+    /// It can be made again: for the user alone, but nobody waits for a lock or for the disk.
+    Cache,
 }
 
 /// The result of [`update`].
@@ -91,23 +170,37 @@ pub(crate) struct Updated {
 ///
 /// # Errors
 /// Whatever `change` returned, or why the file could not be read, locked or replaced; then the old file is untouched.
-pub(crate) fn update<F>(path: &Path, limit: u64, mut change: F) -> anyhow::Result<Updated>
+pub(crate) fn update<F>(path: &Path, limit: u64, change: F) -> anyhow::Result<Updated>
 where
     F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
 {
-    survive_file_size_limit();
+    update_with(path, limit, Care::Secret, change)
+}
+
+/// As [`update`], for files that are no secrets.
+///
+/// # Errors
+/// As [`update`]; and for [`Care::Settings`] if the file is read-only, for [`Care::Cache`] if another process holds the lock.
+pub(crate) fn update_with<F>(path: &Path, limit: u64, care: Care, mut change: F) -> anyhow::Result<Updated>
+where
+    F: FnMut(Option<&[u8]>) -> anyhow::Result<Option<Vec<u8>>>,
+{
     let target = resolve_links(path)?;
-    let _lock = lock_folder(&target)?;
+    let patience = if care == Care::Cache { Duration::ZERO } else { LOCK_LIMIT };
+    let _lock = lock_folder(&target, patience)?;
     for _ in 0..RETRIES {
         let before = snapshot(&target, limit)?;
         let unchanged = Updated { tightened_from: None };
         let Some(bytes) = change(before.as_ref().map(|snapshot| snapshot.bytes.as_slice()))? else { return Ok(unchanged) };
         let same_bytes = before.as_ref().is_some_and(|snapshot| snapshot.bytes == bytes);
-        let looser = before.as_ref().map(|snapshot| snapshot.mode).filter(|mode| mode & 0o077 != 0);
+        let looser = before.as_ref().map(|snapshot| snapshot.mode).filter(|mode| care != Care::Settings && mode & 0o077 != 0);
         if same_bytes && looser.is_none() {
             return Ok(unchanged);
         }
-        if replace(&target, before.as_ref(), &bytes)? {
+        if care == Care::Settings && before.as_ref().is_some_and(|snapshot| snapshot.mode & 0o200 == 0) {
+            return Err(FileError::new("write", &target, "it is read-only").into());
+        }
+        if replace(&target, before.as_ref(), &bytes, care)? {
             return Ok(Updated { tightened_from: looser });
         }
     }
@@ -115,7 +208,7 @@ where
 }
 
 /// Writes the temporary file and renames it over the target; `false` if the target is no longer what `before` saw.
-fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<bool, FileError> {
+fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8], care: Care) -> Result<bool, FileError> {
     let fail = |error: io::Error| FileError::new("write", target, said(&error));
     let temporary = temporary_beside(target);
     match fs::remove_file(&temporary) {
@@ -124,10 +217,15 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<boo
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    private(&mut options);
+    if care != Care::Settings || before.is_some() {
+        private(&mut options);
+    }
     let mut file = options.open(&temporary).map_err(fail)?;
-    let written =
-        file.write_all(bytes).and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before))).and_then(|()| file.sync_all()).and_then(|()| {
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before, care)))
+        .and_then(|()| if care == Care::Cache { Ok(()) } else { file.sync_all() })
+        .and_then(|()| {
             let now = present_identity(target)?;
             if now != before.map(|before| before.identity) {
                 return Ok(false);
@@ -139,7 +237,9 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8]) -> Result<boo
         drop(fs::remove_file(&temporary));
         return written.map_err(fail);
     }
-    sync_folder(target);
+    if care != Care::Cache {
+        sync_folder(target);
+    }
     Ok(true)
 }
 
@@ -153,9 +253,11 @@ fn temporary_beside(target: &Path) -> PathBuf {
 
 /// Removes a temporary file that a killed writer left behind, unless a living writer holds the lock.
 fn remove_left_over(path: &Path) {
-    let temporary = temporary_beside(path);
+    // Beside the target of a link, as it was written there.
+    let Ok(path) = resolve_links(path) else { return };
+    let temporary = temporary_beside(&path);
     if fs::symlink_metadata(&temporary).is_ok()
-        && let Ok(folder) = open_lock(path)
+        && let Ok(folder) = open_lock(&path)
         && folder.try_lock().is_ok()
     {
         drop(fs::remove_file(temporary));
@@ -206,7 +308,9 @@ fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
     for _ in 0..LONGEST_LINK_CHAIN {
         match fs::read_link(&target) {
             Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
-            Err(_) => return Ok(target),
+            // No link, or nothing there yet. Anything else might be a link that cannot be read just now, which must not be replaced by a file.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => return Ok(target),
+            Err(error) => return Err(FileError::new("read", path, said(&error))),
         }
     }
     Err(FileError::new("write", path, "it is a symbolic link that leads back to itself"))
@@ -241,7 +345,7 @@ fn open_lock_file(target: &Path) -> io::Result<File> {
 }
 
 /// Takes the exclusive lock; the operating system frees it when the handle closes, also when the process is killed.
-fn lock_folder(target: &Path) -> Result<File, FileError> {
+fn lock_folder(target: &Path, patience: Duration) -> Result<File, FileError> {
     let fail = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
             let folder = folder_of(target).display();
@@ -252,6 +356,7 @@ fn lock_folder(target: &Path) -> Result<File, FileError> {
     let mut lock = open_lock(target).map_err(|error| fail(&error))?;
     match lock.try_lock() {
         Ok(()) => return Ok(lock),
+        Err(fs::TryLockError::WouldBlock) if patience.is_zero() => return Err(FileError::new("lock", target, "another process holds its lock")),
         Err(fs::TryLockError::WouldBlock) => {}
         Err(fs::TryLockError::Error(_)) => lock = open_lock_file(target).map_err(|error| fail(&error))?,
     }
@@ -262,10 +367,10 @@ fn lock_folder(target: &Path) -> Result<File, FileError> {
         // If nobody waits any more, the handle comes back in the error and is closed, which frees the lock.
         drop(sender.send(outcome));
     });
-    match receiver.recv_timeout(LOCK_LIMIT) {
+    match receiver.recv_timeout(patience) {
         Ok(outcome) => outcome.map_err(|error| fail(&error)),
         Err(_) => {
-            let seconds = LOCK_LIMIT.as_secs();
+            let seconds = patience.as_secs();
             Err(FileError::new("lock", target, format_args!("another process has held its lock for {seconds} seconds")))
         }
     }
@@ -288,11 +393,11 @@ fn sync_folder(target: &Path) {
 
 #[cfg(unix)]
 mod system {
-    use std::fs::{File, Metadata, OpenOptions};
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
     use std::io;
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 
-    use super::{Identity, Snapshot};
+    use super::{Care, Identity, Snapshot};
 
     pub(super) fn identity(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
@@ -316,33 +421,31 @@ mod system {
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
     }
 
-    /// A stricter mode stays; a looser one becomes 0600. Root who edits a user's file leaves it the user's.
-    pub(super) fn keep_owner_and_mode(file: &File, before: &Snapshot) -> io::Result<()> {
+    pub(super) fn private_folder(builder: &mut DirBuilder) {
+        builder.mode(0o700);
+    }
+
+    /// A stricter mode stays; a looser one becomes 0600, unless the file is no secret. Root who edits a user's file leaves it the user's.
+    pub(super) fn keep_owner_and_mode(file: &File, before: &Snapshot, care: Care) -> io::Result<()> {
         let now = file.metadata()?;
         if owner(&now) != before.owner {
             let (user, group) = before.owner;
             std::os::unix::fs::fchown(file, Some(user), Some(group))?;
         }
-        let wanted = before.mode & 0o700;
+        let wanted = if care == Care::Settings { before.mode } else { before.mode & 0o700 };
         if wanted != 0o600 {
             file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(wanted))?;
         }
         Ok(())
     }
-
-    /// Over `ulimit -f` a write ends the process by SIGXFSZ unless somebody handles it; handled, it is an error like any other.
-    pub(super) fn survive_file_size_limit() {
-        let handled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), handled));
-    }
 }
 
 #[cfg(not(unix))]
 mod system {
-    use std::fs::{File, Metadata, OpenOptions};
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
     use std::io;
 
-    use super::{Identity, Snapshot};
+    use super::{Care, Identity, Snapshot};
 
     pub(super) fn identity(metadata: &Metadata) -> Identity {
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
@@ -359,16 +462,16 @@ mod system {
 
     pub(super) fn private(_options: &mut OpenOptions) {}
 
+    pub(super) fn private_folder(_builder: &mut DirBuilder) {}
+
     pub(super) fn without_blocking(_options: &mut OpenOptions) {}
 
-    pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot) -> io::Result<()> {
+    pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot, _care: Care) -> io::Result<()> {
         Ok(())
     }
-
-    pub(super) fn survive_file_size_limit() {}
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, survive_file_size_limit, without_blocking};
+use system::{identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -410,6 +513,27 @@ mod tests {
         put(&path, "a\n", 0o400);
         append(&path, "b\n").expect("stricter");
         assert_eq!(mode_of(&path), 0o400);
+    }
+
+    #[test]
+    fn settings_of_another_program_keep_their_mode_and_a_cache_does_not_wait() {
+        let folder = folder();
+        let path = folder.path().join("rc");
+        let add = |care| update_with(&path, LIMIT, care, |before| Ok(Some([before.unwrap_or_default(), b"x"].concat())));
+        for mode in [0o644, 0o600, 0o755, 0o640] {
+            put(&path, "a", mode);
+            assert_eq!(add(Care::Settings).expect("settings"), Updated { tightened_from: None });
+            assert_eq!(mode_of(&path), mode);
+        }
+        put(&path, "a", 0o444);
+        assert!(add(Care::Settings).expect_err("read-only").to_string().contains("read-only"));
+        assert_eq!((mode_of(&path), fs::read_to_string(&path).expect("text").as_str()), (0o444, "a"));
+        put(&path, "", 0o644);
+        add(Care::Cache).expect("cache");
+        assert_eq!(mode_of(&path), 0o600);
+        let held = open_lock(&path).expect("folder");
+        held.lock().expect("lock");
+        add(Care::Cache).expect_err("busy");
     }
 
     #[test]
@@ -471,6 +595,34 @@ mod tests {
         held.lock().expect("lock");
         read(&path, LIMIT).expect("read");
         assert!(temporary_beside(&path).exists(), "a living writer's file stays");
+    }
+
+    #[test]
+    fn lines_are_added_to_a_foreign_file_without_replacing_it() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "A=1", 0o644);
+        let before = snapshot(&path, LIMIT).expect("readable").expect("there").identity.inode;
+        append_lines(&path, "B=2\n").expect("append");
+        append_lines(&path, "C=3\n").expect("append");
+        let after = snapshot(&path, LIMIT).expect("readable").expect("there");
+        assert_eq!((after.bytes.as_slice(), after.mode, after.identity.inode), (&b"A=1\nB=2\nC=3\n"[..], 0o644, before));
+        let new = folder.path().join("new");
+        append_lines(&new, "B=2\n").expect("append");
+        assert_eq!(mode_of(&new), 0o600);
+        assert!(append_lines(folder.path(), "B=2\n").is_err());
+        assert!(append_lines(Path::new("/dev/full"), "B=2\n").is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_told() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        put(&path, "a", 0o600);
+        let read = || read_contents(&path, LIMIT).expect("read").expect("there");
+        assert_eq!(read(), Contents { bytes: b"a".to_vec(), open_mode: None });
+        put(&path, "a", 0o640);
+        assert_eq!(read(), Contents { bytes: b"a".to_vec(), open_mode: Some(0o640) });
     }
 
     #[test]

@@ -125,6 +125,16 @@ impl Host {
         &self.origin[self.name_start..self.name_end]
     }
 
+    /// The name as a machine is called where there are no addresses of the web, such as in `.netrc`: IPv6 addresses without their brackets.
+    pub(crate) fn bare_name(&self) -> &str {
+        bare(self.name())
+    }
+
+    /// Whether it has a port of its own.
+    pub(crate) fn has_port(&self) -> bool {
+        self.name_end < self.origin.len()
+    }
+
     /// Whether the name means this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(self.name())
@@ -197,9 +207,12 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn bare(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
+}
+
 fn is_loopback(name: &str) -> bool {
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost" || bare(name).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -275,6 +288,15 @@ mod tests {
         assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").workspace_id.as_deref(), Some("7"));
         assert_eq!(ids("https://h.example/x?workspace_id=7&account_id=a-1#f").account_id.as_deref(), Some("a-1"));
         assert_eq!(ids("https://h.example"), AddressIds::default());
+    }
+
+    #[test]
+    fn machines_have_neither_port_nor_brackets() {
+        for (address, machine, port) in [("https://h.example", "h.example", false), ("http://[::1]:5000", "::1", true), ("h.example:8443/x", "h.example", true)]
+        {
+            let host = Host::parse(address).expect(address);
+            assert_eq!((host.bare_name(), host.has_port()), (machine, port), "{address}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 
 use commands::usage::{self, UsageError, invalid_argument};
-use commands::{Arity, Node, arguments};
+use commands::{Arity, Node, arguments, completion};
 use config::file::ProfileFile;
 use context::{Context, Globals, OutputFormat};
 use env::Env;
@@ -70,6 +70,9 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
         Some(program) if program.contains(std::path::MAIN_SEPARATOR) && env.get(env::CLI_PATH).is_none() => env.with(env::CLI_PATH, program),
         _ => env,
     };
+    if let Some(outcome) = completion::answer::answer(&env, ui, arguments) {
+        return outcome.map(|()| ExitCode::SUCCESS);
+    }
     let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {

@@ -6,6 +6,9 @@
 #[cfg(target_os = "linux")]
 mod admin;
 mod architecture;
+mod completion;
+#[cfg(target_os = "linux")]
+mod faults;
 #[cfg(target_os = "linux")]
 mod harness;
 #[cfg(target_os = "linux")]

@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::auth::methods::FOREIGN;
 use crate::auth::{self, Credential, METHODS, Method, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
+use crate::env::Env;
 use crate::error::Failure;
 use crate::text;
 
@@ -14,13 +14,10 @@ use crate::text;
 ///
 /// # Errors
 /// If there is none; the hints say what each method lacks.
-pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static Method> {
-    if let Some(failure) = settings.missing_profile(file) {
-        return Err(failure.into());
-    }
+pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
     match settings.text(Attr::AuthType) {
         Some(name) => named(settings, name),
-        None => METHODS.iter().copied().find(|method| method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
+        None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
     }
 }
 
@@ -28,11 +25,11 @@ pub(crate) fn choose(settings: &Settings, file: &ProfileFile) -> Result<&'static
 ///
 /// # Errors
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or as the method fails.
-pub(crate) fn acquire(settings: &Settings, file: &ProfileFile) -> Result<Credential> {
-    let method = choose(settings, file)?;
+pub(crate) fn acquire(settings: &Settings, env: &Env) -> Result<Credential> {
+    let method = choose(settings)?;
     check_bound(settings, method)?;
     let Some(host) = settings.host()? else { return Err(nothing_applies(settings).into()) };
-    (method.acquire)(settings, host)
+    (method.acquire)(settings, host, env)
 }
 
 /// Holds the secrets of a method to the host that they belong to.
@@ -76,7 +73,7 @@ fn nothing_applies(settings: &Settings) -> Failure {
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
     ));
-    for method in METHODS {
+    for method in METHODS.iter().filter(|method| method.automatic) {
         if let Err(skip) = method.ready(settings) {
             failure = failure.hint(format!("{} does not apply: {skip}", method.name));
         }

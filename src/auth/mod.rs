@@ -1,9 +1,13 @@
 //! How to get from settings to a credential: the list of methods and the chain that picks one.
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
+use crate::env::Env;
 use crate::host::Host;
 use crate::http::Sign;
 use crate::secret::Secret;
@@ -22,6 +26,56 @@ pub(crate) struct Credential {
     pub(crate) headers: Vec<(&'static str, Secret)>,
     /// The auth type that made it.
     pub(crate) method: &'static str,
+    /// What the headers were made of, where that lasts: it can be handed over to programs that know nothing of auth types.
+    pub(crate) lasting: Option<Lasting>,
+    /// What the user should know about where it came from.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// A secret that is good until somebody revokes it.
+#[derive(Clone, Debug)]
+pub(crate) enum Lasting {
+    Token(Secret),
+    Password { user: String, password: Secret },
+}
+
+impl Lasting {
+    /// The auth type that sends it, as every SDK knows it.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "pat",
+            Self::Password { .. } => "basic",
+        }
+    }
+
+    /// As curl and its like send it: Databricks takes a token as the password of the user `token`.
+    pub(crate) fn pair(&self) -> (&str, &Secret) {
+        match self {
+            Self::Token(token) => (TOKEN_USER, token),
+            Self::Password { user, password } => (user, password),
+        }
+    }
+
+    /// A token as it is (RFC 6750), user name and password in base64 (RFC 7617).
+    fn header(&self) -> Secret {
+        match self {
+            Self::Token(token) => Secret::new(["Bearer ", token.expose()].concat()),
+            Self::Password { user, password } => {
+                let pair = Zeroizing::new([user, ":", password.expose()].concat());
+                Secret::new(["Basic ", &Zeroizing::new(STANDARD.encode(pair.as_bytes()))].concat())
+            }
+        }
+    }
+}
+
+/// The user name that says that the password is a token.
+pub(crate) const TOKEN_USER: &str = "token";
+
+impl Credential {
+    /// The credential that a lasting secret makes for a host.
+    fn of(host: Host, method: &'static str, lasting: Lasting) -> Self {
+        Self { host, headers: vec![("Authorization", lasting.header())], method, lasting: Some(lasting), remarks: Vec::new() }
+    }
 }
 
 impl Sign for Credential {
@@ -47,8 +101,10 @@ pub(crate) struct Method {
     pub(crate) title: &'static str,
     /// Attributes without which it cannot work, beside the host.
     pub(crate) needs: &'static [Attr],
+    /// Whether it is tried where `auth_type` names none.
+    pub(crate) automatic: bool,
     /// Obtains the credential; everything it needs is there.
-    pub(crate) acquire: fn(&Settings, Host) -> Result<Credential>,
+    pub(crate) acquire: fn(&Settings, Host, &Env) -> Result<Credential>,
 }
 
 /// Why a method does not apply: the attributes that are missing.

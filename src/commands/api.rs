@@ -229,7 +229,9 @@ fn one_reply(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
 /// Where a reply goes that is no JSON: a file or pipe gets its bytes, a terminal its text made safe.
 struct Outlet<'c> {
     context: &'c Context<'c>,
+    /// Only where stdout is no terminal.
     progress: Option<Progress<'c>>,
+    on_terminal: bool,
     /// Whether status and headers are printed.
     include: bool,
     /// How many bytes are to come, where the reply says it.
@@ -244,8 +246,9 @@ struct Outlet<'c> {
 
 impl<'c> Outlet<'c> {
     fn new(context: &'c Context<'c>, include: bool) -> Self {
-        let progress = (!context.ui.shows_on_terminal()).then(|| Progress::new(context.ui));
-        Self { context, progress, include, expected: None, poured: 0, carried: Vec::new(), failure: None, audience: Audience::Listening }
+        let on_terminal = context.ui.shows_on_terminal();
+        let progress = (!on_terminal).then(|| Progress::new(context.ui));
+        Self { context, progress, on_terminal, include, expected: None, poured: 0, carried: Vec::new(), failure: None, audience: Audience::Listening }
     }
 
     /// Takes a part of the reply. An error stops the reply; [`Outlet::close`] tells which.
@@ -285,7 +288,7 @@ impl<'c> Outlet<'c> {
     fn piece(&mut self, piece: &[u8]) -> Result<Audience> {
         let ui = self.context.ui;
         self.poured += piece.len() as u64;
-        if !ui.shows_on_terminal() {
+        if !self.on_terminal {
             let (poured, expected) = (self.poured, self.expected);
             if let Some(progress) = &mut self.progress {
                 progress.update(|| match expected {

@@ -6,6 +6,8 @@ use clap::{Arg, ArgAction, ArgMatches};
 const POSITIONAL: &str = "ARGS";
 
 /// A flag with a value. The value may begin with a dash, and the last of several counts, as in the official CLI.
+///
+/// The placeholder tells the reader of the help, and the Tab key, what is wanted: see [`crate::commands::completion::answer`]. Alternatives stand as `text|json`.
 pub(crate) fn value(name: &'static str, placeholder: &'static str, help: &str) -> Arg {
     Arg::new(name).long(name).value_name(placeholder).help(help.to_owned()).allow_hyphen_values(true).action(ArgAction::Set)
 }
@@ -84,13 +86,13 @@ pub(crate) fn rendered(page: &str) -> String {
 pub(crate) fn globals(command: clap::Command) -> clap::Command {
     let global = |argument: Arg| argument.global(true).help_heading("Global flags");
     command
-        .arg(global(value("profile", "name", "The profile of the profile file to use").short('p')))
-        .arg(global(value("output", "format", "How to print: text or json").short('o')))
+        .arg(global(value("profile", "profile", "The profile of the profile file to use").short('p')))
+        .arg(global(value("output", "text|json", "How to print").short('o')))
         .arg(global(value("target", "name", "Accepted for scripts; bundles are not read by this version").short('t')))
         .arg(global(switch("debug", "Show requests and replies on standard error, without their secrets")))
-        .arg(global(value("log-level", "level", "trace, debug, info, warn, error or disabled").hide(true)))
+        .arg(global(value("log-level", "trace|debug|info|warn|error|disabled", "What to write").hide(true)))
         .arg(global(value("log-file", "path", "Where --debug writes").hide(true)))
-        .arg(global(value("log-format", "format", "text or json").hide(true)))
+        .arg(global(value("log-format", "text|json", "How --debug writes").hide(true)))
         .arg(global(value("environment", "name", "The old name of --target").short('e').hide(true)))
         .arg(global(value("progress-format", "format", "No longer used").hide(true)))
 }

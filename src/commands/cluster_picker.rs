@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::commands::endpoint;
+use crate::commands::seen::Sighting;
 use crate::context::{Context, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
@@ -37,9 +38,13 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     let mut request = endpoint::list_request(&rest::LIST_CLUSTERS);
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
+    let mut sighting = Sighting::of(&rest::LIST_CLUSTERS);
     workspace.pages(&request, list.items, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
+            if let Some(sighting) = &mut sighting {
+                sighting.see(&item);
+            }
             let id = text_of(&item, "cluster_id");
             let detail = format!(
                 "{} {} {}",
@@ -52,6 +57,9 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
         progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));
         Ok(true)
     })?;
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, false);
+    }
     Ok(clusters)
 }
 

@@ -44,6 +44,8 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
+/// How long a person waits for a workspace that asks to come back later, unless the profile says otherwise.
+const PATIENCE_SECONDS: &str = "20";
 /// Longest first line of standard input that is read for a token.
 const LONGEST_TOKEN_LINE: u64 = 64 * 1024;
 
@@ -71,7 +73,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut typed = vec![(Attr::Host, host.as_str())];
     typed.extend(token.as_ref().map(|token| (Attr::Token, token.expose())));
     let mut asking = typed.clone();
-    asking.extend(present(Attr::WorkspaceId).map(|id| (Attr::WorkspaceId, id)));
+    asking.extend([Attr::WorkspaceId, Attr::HttpTimeoutSeconds].into_iter().filter_map(|attr| Some((attr, present(attr)?))));
+    asking.push((Attr::RetryTimeoutSeconds, present(Attr::RetryTimeoutSeconds).unwrap_or(PATIENCE_SECONDS)));
     let workspace = OnceCell::new();
     let ask = || match workspace.get() {
         Some(workspace) => Ok(workspace),

@@ -8,14 +8,15 @@ use jiff::SignedDuration;
 use serde_json::value::RawValue;
 
 use crate::clock;
+use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, arguments, help, json_input};
 use crate::config::attributes::Attr;
 use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
-use crate::http::{NetworkError, Repeat, Request, Verb};
-use crate::rest::{Cell, Endpoint, Field, Filter, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
+use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
 use crate::ui::Audience;
 use crate::ui::output::{Cell as ShownCell, Tint};
@@ -23,7 +24,7 @@ use crate::ui::progress::Progress;
 use crate::ui::prompt::Choice;
 
 /// A field and the JSON of its value.
-type Given<'e> = (&'e Field, Cow<'e, str>);
+pub(crate) type Given<'e> = (&'e Field, Cow<'e, str>);
 
 /// The positional arguments as the usage line shows them.
 pub(crate) fn usage(endpoint: &Endpoint) -> String {
@@ -115,13 +116,45 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     }
     let request = request(endpoint, &given);
     match &endpoint.reply {
-        Reply::Empty => workspace.send(&request).map(drop),
+        Reply::Empty => workspace.send(&request).map(drop)?,
         Reply::Object => {
-            let response = workspace.send(&request)?;
-            context.ui.out_json(response.text()?)
+            let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
+            context.ui.out_json(response.text()?)?;
+            if endpoint.mints {
+                handed_over(context, &given, &response)?;
+            }
         }
-        Reply::List(list) => show_list(context, &workspace, &request, list, limit, &kept),
+        Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, &Wanted { limit, kept }),
     }
+    let _shown = context.ui.flush()?;
+    seen::learn(&context.env, &workspace.credential.host, endpoint, &given);
+    Ok(())
+}
+
+/// A new credential that nobody could read is no success: its owner is told what to revoke.
+fn handed_over(context: &Context<'_>, given: &[Given<'_>], reply: &Response) -> Result<()> {
+    let why = match context.ui.flush() {
+        Ok(Audience::Listening) => return Ok(()),
+        Ok(Audience::Gone) => "nobody reads standard output".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    let failure = Failure::new(format!("a credential was created, but could not be handed over: {why}"));
+    let info: Option<Item<'_>> = reply.parse(serde_json::from_slice::<Item<'_>>).ok();
+    let group = context.command.rsplit_once(' ').map_or(context.command.as_str(), |(group, _)| group);
+    let revoking = info.and_then(|reply| match reply.get("token_info") {
+        Some(info) => Some(text_of(&serde_json::from_str::<Item<'_>>(info).ok()?, "token_id")),
+        // The secret of a service principal.
+        None if reply.get("secret").is_some() => {
+            let (_, principal) = given.iter().rfind(|(field, _)| field.place == Place::Path && matches!(field.input, Input::Required(_)))?;
+            Some(format!("{} {}", plain(principal), text_of(&reply, "id")))
+        }
+        None => None,
+    });
+    Err(match revoking.filter(|words| !words.is_empty()) {
+        Some(words) => failure.hint(format!("Revoke it: databricks {group} delete {}", text::one_line(&words))),
+        None => failure.hint("It expires by itself; ask for another one"),
+    }
+    .into())
 }
 
 /// Makes the call once for each argument. Several are confirmed on a terminal; one that fails does not keep the others from being tried.
@@ -138,7 +171,7 @@ fn for_each(
     // The value that --json gave, or else the arguments; one that is named twice is meant once.
     let in_json = given.iter().rfind(|(present, _)| present.name == field.name).map(|(_, value)| plain(value));
     for id in in_json.into_iter().chain(arguments::positionals(matches).into_iter().map(ToOwned::to_owned)) {
-        if !ids.contains(&id) {
+        if !id.is_empty() && !ids.contains(&id) {
             ids.push(id);
         }
     }
@@ -167,12 +200,15 @@ fn for_each(
         let mut given: Vec<Given<'_>> = given.to_vec();
         given.push((field, Cow::Owned(quoted(id))));
         tried += 1;
-        if let Err(error) = workspace.send(&request(endpoint, &given)) {
-            // Where the service is not reached, the next call would only wait for the same.
-            let unreachable = error.chain().any(|cause| cause.is::<NetworkError>());
-            failed.push((text::one_line(id).into_owned(), error));
-            if unreachable {
-                break;
+        match workspace.send(&request(endpoint, &given)) {
+            Ok(_) => seen::learn(&context.env, place, endpoint, &given),
+            Err(error) => {
+                // Where the service is not reached, the next call would only wait for the same.
+                let unreachable = error.downcast_ref::<NetworkError>().is_some();
+                failed.push((text::one_line(id).into_owned(), error));
+                if unreachable {
+                    break;
+                }
             }
         }
     }
@@ -214,6 +250,20 @@ fn kept(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches
         }
     }
     Ok(kept)
+}
+
+/// Where the reply of a call that makes something was lost, and the API has a list of what there is, its hint becomes the command to look with.
+fn say_how_to_check(context: &Context<'_>, endpoint: &Endpoint, error: anyhow::Error) -> anyhow::Error {
+    let lost = error.downcast_ref::<NetworkError>().is_some_and(|error| error.kind() == NetworkErrorKind::LostReply);
+    let word = context.command.split(' ').next().unwrap_or_default();
+    let group = GROUPS.iter().find(|group| group.name == word);
+    match group.and_then(|group| group.endpoints.iter().find(|sibling| matches!(sibling.reply, Reply::List(_)))) {
+        Some(list) if lost && endpoint.mints => {
+            let hint = format!("See what exists now before you repeat it, so that nothing is created twice: databricks {word} {}", list.name);
+            Failure::new(format!("{error:#}")).hint(hint).into()
+        }
+        _ => error,
+    }
 }
 
 /// Whether the call makes no sense without a body that only `--json` can give: an empty change, or an empty state that would replace what is there.
@@ -296,7 +346,8 @@ fn from_arguments(
     workspace: &Workspace,
     given: &mut Vec<Given<'static>>,
 ) -> Result<()> {
-    let words = arguments::positionals(matches);
+    // An empty word, as of an unset variable in a script, counts as none: it would name the whole collection in a path.
+    let words: Vec<&str> = arguments::positionals(matches).into_iter().filter(|word| !word.is_empty()).collect();
     let mut rest = words.iter();
     for field in endpoint.fields {
         match &field.input {
@@ -339,10 +390,14 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     }
     let mut choices = Vec::new();
     let mut ids = Vec::new();
+    let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
     workspace.pages(&list_request(picker.from), list.items, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
+            if let Some(sighting) = &mut sighting {
+                sighting.see(&item);
+            }
             let (id, title) = (text_of(&item, picker.id), text_of(&item, picker.title));
             choices.push(Choice::new(if title.is_empty() { id.clone() } else { title }).detail(id.clone()));
             ids.push(id);
@@ -351,6 +406,9 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
         Ok(true)
     })?;
     drop(progress);
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, true);
+    }
     let chosen = context.ui.prompter().choose(picker.label, &choices, true)?;
     Ok(ids.swap_remove(chosen))
 }
@@ -398,7 +456,14 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
     request
 }
 
-fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>, list: &List, limit: usize, kept: &[(&Filter, SignedDuration)]) -> Result<()> {
+/// Which items of a list are shown.
+struct Wanted {
+    limit: usize,
+    kept: Vec<(&'static Filter, SignedDuration)>,
+}
+
+fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static Endpoint, request: &Request<'_>, list: &List, wanted: &Wanted) -> Result<()> {
+    let Wanted { limit, kept } = wanted;
     let as_json = context.globals.output == OutputFormat::Json || list.columns.is_empty();
     let titles: Vec<&str> = list.columns.iter().map(|column| column.title).collect();
     let mut table = context.ui.table(&titles);
@@ -406,13 +471,19 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
     let now = clock::now();
     let mut shown = 0;
     let mut listed = 0;
+    let mut sighting = Sighting::of(endpoint);
+    let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
     workspace.pages(request, list.items, |page| {
         listed += page.items.len();
         for raw in &page.items {
-            if shown == limit {
+            if shown == *limit {
                 break;
             }
-            let item = if as_json && kept.is_empty() { None } else { Some(item_of(raw, workspace)?) };
+            let learns = sighting.as_ref().is_some_and(Sighting::wants_more);
+            let item = if as_json && kept.is_empty() && !learns { None } else { Some(item_of(raw, workspace)?) };
+            if let (Some(sighting), Some(item)) = (&mut sighting, &item) {
+                sighting.see(item);
+            }
             if let Some(item) = &item
                 && !kept.iter().all(|(filter, span)| (filter.keeps)(item, *span, now))
             {
@@ -431,12 +502,18 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
         if !as_json {
             context.ui.out(&table.page());
         }
-        Ok(context.ui.flush()? == Audience::Listening && shown < limit)
+        let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
+        whole &= goes_on;
+        Ok(goes_on)
     })?;
     if as_json {
         context.ui.out(array.end());
     } else if shown == 0 && context.ui.talks_to_terminal() && context.ui.flush()? == Audience::Listening {
         context.ui.note(&if listed == 0 { "There are none.".to_owned() } else { format!("None of {listed} is like that.") });
+    }
+    let _shown = context.ui.flush()?;
+    if let Some(sighting) = sighting {
+        sighting.keep(&context.env, &workspace.credential.host, whole);
     }
     Ok(())
 }

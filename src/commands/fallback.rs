@@ -3,13 +3,13 @@
 //! On Unix this process becomes that program: same process id, so signals, terminal and exit code are its own. It gets the arguments untouched, and the environment with
 //! the credentials that our settings lead to, wherever it would use them for the same host.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::auth::chain;
+use crate::auth::{Lasting, chain};
 use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings, Source};
@@ -17,17 +17,26 @@ use crate::env::{self, Env};
 use crate::error::Failure;
 use crate::text;
 
-/// The word after `help`.
-pub(crate) const TOPIC: &str = "fallback";
-
 /// What help and reference say of it.
 pub(crate) const ABOUT: &str = "\
-Commands of the official CLI that this tool does not have are answered with the call of the API that does the same. Where the official CLI is installed too, it can run them: \
-set `DATABRICKS_FALLBACK_CLI` to its absolute path (or to its name, to be found in `PATH`, never in the current folder), or write `fallback_cli = /path/to/it` below \
-`[__settings__]` in the profile file; the variable wins, and an unknown command goes there as well. The program gets the arguments as they were typed and takes the place of \
-this process, so that signals and exit code are its own.\n\n\
-Its environment is that of this tool. Where the settings lead to a credential, it holds the attributes of the profile in their variables too. Nothing is added for `auth`, \
-`bundle` and `labs`, below a folder with a `databricks.yml` or under `DATABRICKS_BUNDLE_ROOT`: there the program may mean another host, and finds profiles by itself.\n";
+Commands of the official CLI that this program does not have are answered with the call of the API that
+does the same. Where the official CLI is installed too, it can run them. Either of these names it:
+
+  DATABRICKS_FALLBACK_CLI=/usr/local/bin/databricks-official
+
+  [__settings__]
+  fallback_cli = /usr/local/bin/databricks-official
+
+The first is a variable and wins, the second stands in the profile file. The path is absolute; a name
+alone is looked for in PATH, and never in the current folder.
+
+It gets the arguments as they were typed and takes the place of this process: signals and exit code are
+its own. Commands that nobody here knows go there as well.
+
+Its environment is that of this program, and where the settings lead to a credential, the attributes of the
+profile in their variables. Nothing is added for auth, bundle and labs, below a folder with a
+databricks.yml, or with DATABRICKS_BUNDLE_ROOT: there it may mean another host, and finds profiles itself.
+";
 
 /// Auth types that the official CLI reads from the same attributes.
 const SHARED_AUTH_TYPES: &[&str] = &[
@@ -177,7 +186,7 @@ fn profile_flag(arguments: &[OsString]) -> Option<String> {
             break;
         }
         if argument == "--profile" || argument == "-p" {
-            profile = rest.next().map(|name| name.into_owned());
+            profile = rest.next().map(std::borrow::Cow::into_owned);
         } else if let Some(name) = argument.strip_prefix("--profile=") {
             profile = Some(name.to_owned());
         } else if let Some(name) = argument.strip_prefix("-p") {
@@ -190,27 +199,32 @@ fn profile_flag(arguments: &[OsString]) -> Option<String> {
 /// Puts the settings into the program's environment. They name host and credential together, so that neither is mixed with another one that the environment has.
 fn add_credentials(command: &mut Command, env: &Env, file: &ProfileFile, profile: Option<String>) -> Result<()> {
     let settings = Settings::resolve(&Selection { profile, ..Selection::default() }, env, file)?;
-    let method = chain::choose(&settings, file)?;
+    let method = chain::choose(&settings)?;
     chain::check_bound(&settings, method)?;
     let Some(host) = settings.host()? else { return Ok(()) };
-    // By any other name the official CLI would not know how to sign in: it gets the token alone.
-    let token = if SHARED_AUTH_TYPES.contains(&method.name) { None } else { Some(chain::acquire(&settings, file)?.headers) };
+    // By any other name the official CLI would not know how to sign in: it gets what the credential is made of.
+    let shared = SHARED_AUTH_TYPES.contains(&method.name);
+    let lasting = if shared { None } else { chain::acquire(&settings, env)?.lasting };
+    if !shared && lasting.is_none() {
+        return Ok(());
+    }
     for (attr, sourced) in settings.iter() {
         let is_own = matches!(attr, Attr::Profile | Attr::ConfigFile | Attr::DatabricksCliPath | Attr::Host);
-        let is_elsewhere = attr.row().secret && (token.is_some() || settings.check_bound(attr).is_err());
+        let is_elsewhere = attr.row().secret && (!shared || settings.check_bound(attr).is_err());
         if let Some(name) = attr.row().env.first().filter(|_| !is_own && !is_elsewhere) {
             command.env(name, sourced.value.reveal());
         }
     }
-    command.env(env::HOST, host.to_string());
-    match token {
-        None => command.env(env::AUTH_TYPE, method.name),
-        Some(headers) => {
-            let bearer = headers.iter().find(|(name, _)| *name == "Authorization").and_then(|(_, value)| value.expose().strip_prefix("Bearer "));
-            let Some(bearer) = bearer else { return Ok(()) };
-            command.env(env::TOKEN, OsStr::new(bearer)).env(env::AUTH_TYPE, "pat")
+    command.env(env::HOST, host.to_string()).env(env::AUTH_TYPE, lasting.as_ref().map_or(method.name, Lasting::method));
+    match &lasting {
+        Some(Lasting::Token(token)) => {
+            command.env(env::TOKEN, token.expose());
         }
-    };
+        Some(Lasting::Password { user, password }) => {
+            command.env(env::USERNAME, user).env(env::PASSWORD, password.expose());
+        }
+        None => {}
+    }
     // A default profile counts only where no host is named; now one is.
     if let Some(sourced) = settings.get(Attr::Profile)
         && sourced.source == Source::Derived

@@ -11,14 +11,18 @@ mod api;
 pub(crate) mod arguments;
 mod auth;
 mod cluster_picker;
+pub(crate) mod completion;
 mod configure;
 mod endpoint;
 pub(crate) mod fallback;
 mod help;
 mod json_input;
+#[cfg(test)]
+mod manual;
 pub(crate) mod official;
 #[cfg(test)]
 mod reference;
+mod seen;
 pub(crate) mod usage;
 mod version;
 
@@ -85,6 +89,7 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[3]),
     Node::Api(rest::GROUPS[4]),
     Node::Api(rest::GROUPS[5]),
+    Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&version::COMMAND),
 ];
@@ -110,7 +115,7 @@ impl Node {
         }
     }
 
-    fn aliases(self) -> &'static [&'static str] {
+    pub(crate) fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Endpoint(endpoint) => endpoint.aliases,
             _ => &[],
@@ -225,7 +230,7 @@ pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> clap::Command {
         .about("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .before_help("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .override_usage("databricks [command] [flags]")
-        .after_help("Use \"databricks [command] --help\" for more about a command.")
+        .after_help(help::end_of_overview())
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .allow_external_subcommands(true)

@@ -194,8 +194,8 @@ pub(crate) static ATTRIBUTES: [Attribute; 41] = [
         family: Some("basic"),
         secret: false,
         reading: Reading::Text,
-        methods: &["basic"],
-        about: "The user of a user name and password.",
+        methods: &["basic", "netrc"],
+        about: "The user of a user name and password; for `netrc`, the login that the entry must have.",
     },
     Attribute {
         attr: Attr::Password,

@@ -18,6 +18,9 @@ use crate::text;
 /// Where the documentation explains the attributes; scripts search error texts for the words before it.
 pub(crate) const UNIFIED_AUTH_PAGE: &str = "https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication";
 
+/// Longer values are cut in messages; no name of a profile is longer.
+const LONGEST_SHOWN: usize = 255;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -116,7 +119,7 @@ pub(crate) struct Settings {
 /// Which profile is used, and how it came to be.
 enum Choice {
     Named(String, Source),
-    /// The default profile, or `DEFAULT`: its absence is no error.
+    /// `DEFAULT`, because nothing names another: its absence is no error.
     Assumed(String),
     None,
 }
@@ -131,7 +134,7 @@ impl Settings {
     /// If the named profile does not exist, a value cannot be read as what it is, or two methods are set up at once.
     pub(crate) fn resolve(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Self> {
         let settings = Self::gather(selection, env, file)?;
-        settings.check()?;
+        settings.check(file)?;
         Ok(settings)
     }
 
@@ -191,8 +194,11 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What cannot stand: a missing profile, unreadable numbers, two methods at once.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// What cannot stand: a missing profile, unreadable numbers, two methods at once. In this order, as in the SDKs.
+    pub(crate) fn check(&self, file: &ProfileFile) -> Result<()> {
+        if let Some(failure) = self.missing_profile(file) {
+            return Err(failure.into());
+        }
         for row in &ATTRIBUTES {
             if let Some(Sourced { value, source }) = self.get(row.attr)
                 && let Some(wanted) = unreadable(row.reading, value.reveal())
@@ -223,14 +229,19 @@ impl Settings {
     }
 
     /// Says that the named profile is not there; `None` if it is, or if there is no profile file at all.
-    pub(crate) fn missing_profile(&self, file: &ProfileFile) -> Option<Failure> {
+    fn missing_profile(&self, file: &ProfileFile) -> Option<Failure> {
         let name = self.text(Attr::Profile).filter(|_| self.profile_missing)?;
         let path = file.path().ok()?;
-        let mut failure = Failure::new(format!("resolve: {} has no {} profile configured{}", path.display(), text::one_line(name), self.summary()));
+        let shown = text::shortened(name, LONGEST_SHOWN);
+        let shown = text::one_line(&shown);
+        let mut failure = Failure::new(format!("resolve: {} has no {shown} profile configured{}", path.display(), self.summary()));
         if let Some(hint) = file::hint_of_profiles(file, name) {
             failure = failure.hint(hint);
         }
-        Some(failure.hint(format!("To make it: databricks configure --profile {}", text::one_line(name))))
+        if self.get(Attr::Profile).is_some_and(|profile| profile.source == Source::Derived) {
+            failure = failure.hint("It is the default profile of this file. To choose another one: databricks auth switch");
+        }
+        Some(failure.hint(format!("To make it: databricks configure --profile {shown}")))
     }
 
     pub(crate) fn get(&self, attr: Attr) -> Option<&Sourced> {
@@ -323,8 +334,8 @@ impl Settings {
         let mut variables = Vec::new();
         for (attr, sourced) in self.iter() {
             let shown = match &sourced.value {
-                Value::Plain(text) => text::one_line(text),
-                Value::Hidden(_) => "***".into(),
+                Value::Plain(text) => text::one_line(&text::shortened(text, LONGEST_SHOWN)).into_owned(),
+                Value::Hidden(_) => "***".to_owned(),
             };
             config.push(format!("{}={shown}", attr.name()));
             if let Source::Env(name) = sourced.source {
@@ -412,11 +423,7 @@ fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Resul
         (None, None) => None,
     };
     if let Some((name, source)) = named {
-        if name == SETTINGS_SECTION {
-            let path = file.path()?.display();
-            return Err(Failure::new(format!("resolve: {path}: {name} is a reserved section name and cannot be used as a profile")).into());
-        }
-        return Ok(Choice::Named(name.to_owned(), source));
+        return named_profile(name, source, file);
     }
     if let Some(name) = selection.fallback_profile {
         return Ok(Choice::Assumed(name.to_owned()));
@@ -425,10 +432,18 @@ fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Resul
         return Ok(Choice::None);
     }
     if let Some(name) = file.default_profile()? {
-        return Ok(Choice::Assumed(name.into_owned()));
+        return named_profile(&name, Source::Derived, file);
     }
     let has_host = file.document()?.and_then(|document| document.get(DEFAULT_PROFILE, Attr::Host.name())).is_some_and(|host| !host.is_empty());
     Ok(if has_host { Choice::Assumed(DEFAULT_PROFILE.to_owned()) } else { Choice::None })
+}
+
+fn named_profile(name: &str, source: Source, file: &ProfileFile) -> Result<Choice> {
+    if name == SETTINGS_SECTION {
+        let path = file.path()?.display();
+        return Err(Failure::new(format!("resolve: {path}: {name} is a reserved section name and cannot be used as a profile")).into());
+    }
+    Ok(Choice::Named(name.to_owned(), source))
 }
 
 /// What an attribute would have to be, if the text is not that.

@@ -1,9 +1,16 @@
-//! The JSON of `auth env`: `{"env": {"DATABRICKS_HOST": …}}`, which scripts read with `jq`.
+//! `{"env": {"DATABRICKS_HOST": …}}`, which scripts read with `jq`.
 
 use std::collections::BTreeMap;
 
-/// The document with its variables sorted by name, as raw JSON for the output layer.
-pub(crate) fn document(variables: &[(&str, &str)]) -> serde_json::Result<String> {
-    let sorted: BTreeMap<&str, &str> = variables.iter().copied().collect();
-    serde_json::to_string(&BTreeMap::from([("env", sorted)]))
+use anyhow::Result;
+use zeroize::Zeroizing;
+
+use crate::handover::{Format, Handover, Parcel};
+
+pub(crate) static FORMAT: Format = Format { name: "json", aliases: &[], about: "a JSON document", write };
+
+fn write(parcel: &Parcel<'_>) -> Result<Handover> {
+    let variables: BTreeMap<&str, &str> = parcel.variables.iter().map(|variable| (variable.name, variable.value)).collect();
+    let text = Zeroizing::new(serde_json::to_string(&BTreeMap::from([("env", variables)]))?);
+    Ok(Handover { is_json: true, ..Handover::text(text) })
 }

@@ -46,7 +46,9 @@ impl ApiError {
         Self {
             status,
             error_code: safe(&parsed.code, 100),
-            message: text::lines(&text::shortened(&secrets.hide(&parsed.message), LONGEST_MESSAGE)).into_owned(),
+            // Further lines are indented, so that none of them passes for one of ours, such as a hint.
+            message: text::lines(&text::shortened(secrets.hide(&text::shortened(&parsed.message, 2 * LONGEST_MESSAGE)).trim_end(), LONGEST_MESSAGE))
+                .replace('\n', "\n    "),
             request_id: parsed.request_id.as_deref().or(request_id).map(|id| safe(id, 100)),
             verb: request.verb,
             path: request.shown_path(),
@@ -246,15 +248,14 @@ pub(crate) enum NetworkErrorKind {
 
 /// There was no usable reply; says why, and what to check.
 #[derive(Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "tests tell the failures apart by it"))]
 pub(crate) struct NetworkError {
     kind: NetworkErrorKind,
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask for it; the message names it"))]
     host: Host,
     failure: Failure,
 }
 
 impl NetworkError {
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> NetworkErrorKind {
         self.kind
     }
@@ -542,7 +543,7 @@ mod tests {
         let secrets = Secrets::of(&signed, &super::super::message::Body::Empty);
         let body = r#"{"error_code":"A\u001b[2J","message":"no \u001b]0;x\u0007 Bearer dapi0123456789abcdef\nline","details":[{"request_id":"r\n1"}]}"#;
         let error = ApiError::read(&Request::get("/x"), 401, None, body.as_bytes(), &secrets);
-        assert_eq!(error.message, "no \\u{1b}]0;x\\u{7} ***\nline");
+        assert_eq!(error.message, "no \\u{1b}]0;x\\u{7} ***\n    line");
         assert_eq!(error.error_code, "A\\u{1b}[2J");
         assert_eq!(error.request_id.as_deref(), Some("r\\n1"));
         assert!(!format!("{error:?}").contains("dapi0"));

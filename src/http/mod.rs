@@ -28,7 +28,7 @@ mod trust;
 mod user_agent;
 
 pub(crate) use client::{Client, Content, Head, Options, Part, Sink};
-pub(crate) use error::{ApiError, NetworkError};
+pub(crate) use error::{ApiError, NetworkError, NetworkErrorKind};
 pub(crate) use message::{Repeat, Request, Response, Sign, Verb};
 pub(crate) use trace::Trace;
 pub(crate) use user_agent::{Interactive, UserAgent};

@@ -108,10 +108,10 @@ impl Secrets {
     pub(super) fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut rest = text;
         let mut hidden = String::new();
-        while let Some(start) = self.forms.iter().filter_map(|form| rest.find(telling(form.expose()))).min() {
+        while let Some(start) = self.forms.iter().filter_map(|form| position(rest, telling(form.expose()))).min() {
             // Forms of one secret may begin alike: the one that reaches farthest is what was echoed.
             let found = &rest[start..];
-            let length = self.forms.iter().map(Secret::expose).filter(|form| found.starts_with(telling(form))).map(|form| shared(found, form)).max();
+            let length = self.forms.iter().map(Secret::expose).filter(|form| begins_with(found, telling(form))).map(|form| shared(found, form)).max();
             hidden.push_str(&rest[..start]);
             hidden.push_str(MASK);
             rest = &found[length.unwrap_or_default()..];
@@ -125,7 +125,7 @@ impl Secrets {
 
     /// Whether the text holds a secret, or a telling beginning of one.
     pub(super) fn are_in(&self, text: &str) -> bool {
-        self.forms.iter().any(|form| text.contains(telling(form.expose())))
+        self.forms.iter().any(|form| position(text, telling(form.expose())).is_some())
     }
 }
 
@@ -134,9 +134,18 @@ fn telling(secret: &str) -> &str {
     secret.char_indices().nth(TELLING).map_or(secret, |(end, _)| &secret[..end])
 }
 
-/// How many bytes both texts begin with in common.
+/// Where a text holds another, in upper or lower case: in capitals a token of hexadecimal digits is as good as itself.
+fn position(text: &str, part: &str) -> Option<usize> {
+    text.as_bytes().windows(part.len()).position(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+fn begins_with(text: &str, part: &str) -> bool {
+    text.as_bytes().get(..part.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+/// How many bytes both texts begin with in common, in upper or lower case.
 fn shared(left: &str, right: &str) -> usize {
-    left.chars().zip(right.chars()).take_while(|(left, right)| left == right).map(|(left, _)| left.len_utf8()).sum()
+    left.chars().zip(right.chars()).take_while(|(left, right)| left.eq_ignore_ascii_case(right)).map(|(left, _)| left.len_utf8()).sum()
 }
 
 #[cfg(test)]
@@ -145,6 +154,13 @@ mod tests {
 
     fn bearer(token: &str) -> Secrets {
         Secrets::of(&[("Authorization", Secret::new(format!("Bearer {token}")))], &Body::Empty)
+    }
+
+    #[test]
+    fn a_secret_in_capitals_is_a_secret() {
+        let secrets = bearer("dapi0123456789abcdef0123");
+        assert_eq!(secrets.hide("CODE_DAPI0123456789ABCDEF0123: x"), "CODE_***: x");
+        assert!(secrets.are_in("DaPi0123456789"));
     }
 
     #[test]

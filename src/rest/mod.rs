@@ -80,6 +80,13 @@ impl Endpoint {
     };
 }
 
+impl Endpoint {
+    /// Whether what the call names is gone afterwards.
+    pub(crate) fn removes(&self) -> bool {
+        self.verb == Verb::Delete || self.path.ends_with("/delete")
+    }
+}
+
 /// One value of a request.
 #[derive(Debug)]
 pub(crate) struct Field {

@@ -45,7 +45,6 @@ use prompt::Prompter;
 pub(crate) struct Ui {
     can_prompt: bool,
     color: bool,
-    shows_on_terminal: bool,
     talks_to_terminal: bool,
     sink: Sink,
     /// Data that is not yet written. Wiped after each write: it may hold a token.
@@ -93,7 +92,6 @@ impl Ui {
         Self {
             can_prompt,
             color: io::stdout().is_terminal() && !plain,
-            shows_on_terminal: io::stdout().is_terminal(),
             talks_to_terminal: talks_to_terminal && !plain,
             sink: Sink::Process,
             pending: Mutex::default(),
@@ -120,7 +118,7 @@ impl Ui {
 
     /// Whether stdout is a terminal, with or without colours: what comes from elsewhere must not reach it raw.
     pub(crate) fn shows_on_terminal(&self) -> bool {
-        self.shows_on_terminal
+        matches!(self.sink, Sink::Process) && io::stdout().is_terminal()
     }
 
     /// Whoever asks the questions: the terminal, or one that refuses where [`Ui::can_prompt`] is false.
@@ -265,7 +263,6 @@ impl Ui {
         Self {
             can_prompt: false,
             color: false,
-            shows_on_terminal: false,
             talks_to_terminal: false,
             sink: Sink::Captured(Mutex::default()),
             pending: Mutex::default(),

@@ -5,6 +5,7 @@ mod account;
 mod download;
 mod fallback;
 mod pages;
+mod readme;
 mod requests;
 mod several;
 mod token_management;

@@ -134,10 +134,13 @@ fn a_path_is_taken_as_typed_or_not_at_all() {
     }
     assert!(workspace.requests().is_empty());
     // Ways to another host that an address reader might see in a path stay on this one.
-    for path in ["//evil.example/x", "/@evil.example/", "/..//evil.example", "/x#fragment", "/a b/ü", "/api/../../x"] {
+    for path in ["//evil.example/x", "/@evil.example/", "/x#fragment", "/a b/ü"] {
         home.run(["api", "get", path]).fails().says("No API found for 'GET /");
     }
-    assert_eq!(workspace.requests().len(), 6);
+    for path in ["/..//evil.example", "/api/../../x"] {
+        home.run(["api", "get", path]).fails().says(". and .. cannot be part of it");
+    }
+    assert_eq!(workspace.requests().len(), 4);
     home.run(["api", "get", &format!("/{}", "x".repeat(100_000))]).fails();
 }
 

@@ -151,13 +151,13 @@ fn lists_are_filtered_by_the_server_and_by_time() {
         outcome.ok().json().as_array().unwrap().iter().map(|item| item["token_id"].as_str().unwrap().to_owned()).collect()
     };
     workspace.clear_requests();
-    assert_eq!(ids("token-management list --created-by-username bob@example.com"), [bob.id.clone()]);
+    assert_eq!(ids("token-management list --created-by-username bob@example.com"), std::slice::from_ref(&bob.id));
     assert_eq!(sent(&workspace), one("GET", "/api/2.0/token-management/tokens?created_by_username=bob%40example.com", ""));
-    assert_eq!(ids("token-management list --created-by-id 7000000000000002"), [bob.id.clone()]);
+    assert_eq!(ids("token-management list --created-by-id 7000000000000002"), std::slice::from_ref(&bob.id));
     assert_eq!(sent(&workspace), one("GET", "/api/2.0/token-management/tokens?created_by_id=7000000000000002", ""));
     for group in ["token-management", "tokens"] {
-        assert_eq!(ids(&format!("{group} list --expiring-within 14d")), [soon.id.clone()], "{group}");
-        assert_eq!(ids(&format!("{group} list --expiring-within 101d --limit 1")), [soon.id.clone()], "{group}");
+        assert_eq!(ids(&format!("{group} list --expiring-within 14d")), std::slice::from_ref(&soon.id), "{group}");
+        assert_eq!(ids(&format!("{group} list --expiring-within 101d --limit 1")), std::slice::from_ref(&soon.id), "{group}");
         assert_eq!(ids(&format!("{group} list --expiring-within 101d")), [soon.id.clone(), later.id.clone()], "{group}");
         assert!(ids(&format!("{group} list --unused-for 60d")).is_empty(), "{group}");
         home.run(format!("{group} list --expiring-within 14").as_str())

@@ -88,14 +88,25 @@ fn every_file_is_in_its_list() {
 
 #[test]
 fn secrets_leave_their_type_in_few_places() {
-    let allowed =
-        ["auth/methods/basic.rs", "auth/methods/pat.rs", "commands/configure.rs", "commands/fallback.rs", "config/settings.rs", "http", "ui", "secret.rs"];
+    let allowed = [
+        "auth/mod.rs",
+        "commands/auth/env.rs",
+        "commands/auth/netrc.rs",
+        "commands/configure.rs",
+        "commands/fallback.rs",
+        "config/netrc.rs",
+        "config/settings.rs",
+        "http",
+        "ui",
+        "secret.rs",
+    ];
     for path in sources(&root()) {
         let relative = path.strip_prefix(root()).expect("below src").display().to_string();
         let exposes =
             fs::read_to_string(&path).expect("a source").contains(".expose()") || fs::read_to_string(&path).expect("a source").contains("Secret::expose");
+        let is_test = relative.ends_with("tests.rs");
         assert!(
-            !exposes || allowed.iter().any(|place| relative.starts_with(place)),
+            !exposes || is_test || allowed.iter().any(|place| relative.starts_with(place)),
             "src/{relative} takes a secret out of its type: is that its job? Then add it here"
         );
     }

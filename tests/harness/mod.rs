@@ -189,8 +189,11 @@ impl Home {
     }
 
     /// What lies in the home folder.
+    ///
+    /// Without the names that completion has seen, which come and go with what commands list.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != ".cache");
         names.sort();
         names
     }

@@ -9,6 +9,8 @@
 //!
 //! `tests/install` installs what they need. Intended differences are listed, with reasons, in `docs/differences.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
+
 mod binary;
 mod chain;
 mod files;

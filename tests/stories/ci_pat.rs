@@ -187,6 +187,25 @@ fn the_command_lines_of_the_first_issue_run_word_for_word() {
 }
 
 #[test]
+fn a_token_that_nobody_could_read_is_named_for_revoking() {
+    let (home, workspace) = Home::signed_in();
+    let lost = home.script("databricks tokens create --comment lost > /dev/full").run();
+    lost.fails().says("could not be handed over");
+    let made = workspace.requests().iter().filter(|request| request.path == "/api/2.0/token/create").count();
+    let id = lost.stderr.rsplit_once("tokens delete ").unwrap().1.trim().to_owned();
+    home.run(["tokens", "revoke", &id]).ok();
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn an_empty_id_names_nothing() {
+    let (home, workspace) = Home::signed_in();
+    home.run(["tokens", "update", "", "--json", "{\"token\": {}}"]).fails().says("expected to have");
+    home.run(["tokens", "delete", ""]).fails().says("expected to have");
+    assert!(workspace.requests().is_empty());
+}
+
+#[test]
 fn a_token_is_made_used_revoked_and_refused() {
     let (home, workspace) = over_https();
     home.write_config(profile("DEFAULT", workspace.https_url(), workspace.token()));

@@ -1,23 +1,18 @@
 //! `basic`: user name and password (RFC 7617).
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
 
-use crate::auth::{Credential, Method};
+use crate::auth::{Credential, Lasting, Method};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
+use crate::env::Env;
 use crate::host::Host;
 use crate::secret::Secret;
 
-pub(crate) static METHOD: Method = Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], acquire };
+pub(crate) static METHOD: Method = Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], automatic: true, acquire };
 
-fn acquire(settings: &Settings, host: Host) -> Result<Credential> {
-    let user = settings.text(Attr::Username).unwrap_or_default();
-    let password = settings.secret(Attr::Password).map(Secret::expose).unwrap_or_default();
-    let pair = Zeroizing::new(format!("{user}:{password}"));
-    let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-    let header = Secret::new(format!("Basic {}", encoded.as_str()));
-    Ok(Credential { host, headers: vec![("Authorization", header)], method: METHOD.name })
+fn acquire(settings: &Settings, host: Host, _: &Env) -> Result<Credential> {
+    let user = settings.text(Attr::Username).unwrap_or_default().to_owned();
+    let password = settings.secret(Attr::Password).cloned().unwrap_or_else(|| Secret::new(""));
+    Ok(Credential::of(host, METHOD.name, Lasting::Password { user, password }))
 }

@@ -3,10 +3,11 @@
 use crate::auth::Method;
 
 mod basic;
+mod netrc;
 mod pat;
 
-/// Every method in the order in which they are tried where `auth_type` names none: that of the official CLI.
-pub(crate) static METHODS: &[&Method] = &[&pat::METHOD, &basic::METHOD];
+/// Every method in the order in which they are tried where `auth_type` names none: that of the official CLI; those that are never tried by themselves come last.
+pub(crate) static METHODS: &[&Method] = &[&pat::METHOD, &basic::METHOD, &netrc::METHOD];
 
 /// Auth types of unified authentication that SDKs know and this version does not have, so that the message can say so.
 pub(crate) const FOREIGN: &[&str] = &[

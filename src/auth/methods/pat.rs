@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 
-use crate::auth::{Credential, Method};
+use crate::auth::{Credential, Lasting, Method};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
+use crate::env::Env;
 use crate::host::Host;
 use crate::secret::Secret;
 
-pub(crate) static METHOD: Method = Method { name: "pat", title: "Personal Access Token", needs: &[Attr::Token], acquire };
+pub(crate) static METHOD: Method = Method { name: "pat", title: "Personal Access Token", needs: &[Attr::Token], automatic: true, acquire };
 
-fn acquire(settings: &Settings, host: Host) -> Result<Credential> {
-    let token = settings.secret(Attr::Token).map(Secret::expose).unwrap_or_default();
-    let header = Secret::new(format!("Bearer {token}"));
-    Ok(Credential { host, headers: vec![("Authorization", header)], method: METHOD.name })
+fn acquire(settings: &Settings, host: Host, _: &Env) -> Result<Credential> {
+    let token = settings.secret(Attr::Token).cloned().unwrap_or_else(|| Secret::new(""));
+    Ok(Credential::of(host, METHOD.name, Lasting::Token(token)))
 }

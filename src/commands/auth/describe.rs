@@ -6,9 +6,11 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde::Serialize;
 
-use crate::auth::{METHODS, chain};
+use crate::auth::chain;
+use crate::auth::{METHODS, TOKEN_USER};
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::netrc::{Listed, NetrcFile};
 use crate::config::settings::{Settings, Source, Value};
 use crate::context::{Context, OutputFormat};
 use crate::text;
@@ -63,6 +65,22 @@ struct Details {
     configuration: BTreeMap<&'static str, Entry>,
     methods: BTreeMap<&'static str, String>,
     shadowed: Vec<ShadowedEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    netrc: Vec<StrayEntry>,
+}
+
+/// An entry of the user's `.netrc` that other programs send instead of the credential.
+#[derive(Serialize)]
+struct StrayEntry {
+    file: String,
+    line: usize,
+    /// Absent for `default`, which counts for every host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+    /// Whether it holds anything else than the token in use.
+    differs: bool,
 }
 
 #[derive(Serialize)]
@@ -91,11 +109,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let selection = super::selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let method = settings.check().and_then(|()| chain::choose(&settings, &context.file));
+    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings));
     let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
     let outcome = outcome.and_then(|method| {
         let user = if arguments::is_on(matches, "offline") {
-            chain::acquire(&settings, &context.file).map(|_| None)
+            context.credential(&settings).map(|_| None)
         } else {
             super::identity(context, settings.clone()).map(Some)
         };
@@ -104,8 +122,9 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     });
     let used = method.ok().map(|method| method.name);
     let rows = rows(&settings, used, arguments::is_on(matches, "sensitive"));
+    let stray = stray(context, &settings, used);
     if context.globals.output == OutputFormat::Json {
-        let report = report(&settings, &outcome, used, rows);
+        let report = report(&settings, &outcome, used, rows, stray);
         return context.ui.out_json_bare(&serde_json::to_string(&report)?);
     }
     match &outcome {
@@ -134,7 +153,50 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             context.ui.out_line(&format!("  ~ {}: that of the {} is not used, but that of the {winner}", shadowed.attr.name(), shadowed.source.place()));
         }
     }
+    if !stray.is_empty() {
+        context.ui.out("-----\nNot used here, but sent to this host instead of the credential by Python's requests, curl -n and others:\n");
+        for entry in stray {
+            context.ui.out_line(&format!("  ~ {entry}"));
+        }
+    }
     Ok(())
+}
+
+/// The entries of `.netrc` for the host in use, where they are not what is used anyway; a file that cannot be read is told on standard error.
+fn stray(context: &Context<'_>, settings: &Settings, used: Option<&str>) -> Vec<StrayEntry> {
+    let (Some(host), Ok(file)) = (settings.host().ok().flatten(), NetrcFile::to_read(&context.env)) else { return Vec::new() };
+    if used == Some("netrc") {
+        return Vec::new();
+    }
+    let netrc = match file.read() {
+        Ok(Some((netrc, _))) => netrc,
+        Ok(None) => return Vec::new(),
+        Err(error) => {
+            context.ui.warn(&format!("{error:#}. Whether other programs find a login for {host} there is not known"));
+            return Vec::new();
+        }
+    };
+    let told = |entry: Listed| {
+        let is_ours = entry.login.as_deref() == Some(TOKEN_USER) && entry.password.is_some() && entry.password.as_ref() == settings.secret(Attr::Token);
+        StrayEntry {
+            file: file.path().display().to_string(),
+            line: entry.line,
+            machine: entry.machine,
+            login: entry.login,
+            differs: !is_ours || used != Some("pat"),
+        }
+    };
+    let own: Vec<StrayEntry> = netrc.logins(host.bare_name()).map(told).collect();
+    if own.is_empty() { netrc.default_login().map(told).into_iter().collect() } else { own }
+}
+
+impl std::fmt::Display for StrayEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whose = self.machine.as_ref().map_or("default, which counts for every host".to_owned(), |machine| format!("machine {machine}"));
+        let login = self.login.as_ref().map_or(String::new(), |login| format!(", login {login}"));
+        let same = if self.differs { "" } else { " (the same token)" };
+        write!(formatter, "{}:{}: {whose}{login}{same}", self.file, self.line)
+    }
 }
 
 /// Every attribute in force, in the order of the table, with what follows from others.
@@ -181,6 +243,7 @@ fn methods(settings: &Settings, used: Option<&str>) -> Vec<(&'static str, String
         .map(|method| {
             let word = match (method.ready(settings), used == Some(method.name)) {
                 (_, true) => "used".to_owned(),
+                _ if !method.automatic && named != Some(method.name) => "used only where auth_type names it".to_owned(),
                 (Err(skip), _) => skip.to_string(),
                 (Ok(()), false) if named.is_some() => format!("could be used, but auth_type is {}", text::one_line(named.unwrap_or_default())),
                 (Ok(()), false) => "could be used, but another comes first".to_owned(),
@@ -190,7 +253,13 @@ fn methods(settings: &Settings, used: Option<&str>) -> Vec<(&'static str, String
         .collect()
 }
 
-fn report(settings: &Settings, outcome: &Result<(&crate::auth::Method, Option<String>), String>, used: Option<&'static str>, rows: Vec<Row>) -> Report {
+fn report(
+    settings: &Settings,
+    outcome: &Result<(&crate::auth::Method, Option<String>), String>,
+    used: Option<&'static str>,
+    rows: Vec<Row>,
+    netrc: Vec<StrayEntry>,
+) -> Report {
     let entry = |row: Row| {
         let (kind, name) = match &row.source {
             Some(Source::Flag(name)) => ("flag", (*name).to_owned()),
@@ -220,6 +289,7 @@ fn report(settings: &Settings, outcome: &Result<(&crate::auth::Method, Option<St
                     differs: shadowed.differs,
                 })
                 .collect(),
+            netrc,
         },
     }
 }

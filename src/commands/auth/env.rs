@@ -1,48 +1,111 @@
 //! `auth env`: the settings of a profile as environment variables.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::ArgMatches;
 
-use crate::auth::chain;
-use crate::commands::{Arity, Command};
+use crate::auth::Lasting;
+use crate::commands::usage::{UsageError, invalid_argument};
+use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::Attr;
 use crate::config::file::DEFAULT_PROFILE;
 use crate::config::settings::Settings;
 use crate::context::Context;
 use crate::env;
-use crate::handover::json;
+use crate::error::Failure;
+use crate::files;
+use crate::handover::{self, FORMATS, Parcel, Variable};
+use crate::ui::Audience;
 
 pub(crate) static COMMAND: Command = Command {
     name: "env",
     about: "Print a profile as environment variables, its secrets included",
-    details: "Without --profile and --host the profile DEFAULT is meant. Nothing is asked of the workspace: a wrong token is printed like a right one.",
-    examples: &["databricks auth env --profile DEFAULT", "export DATABRICKS_TOKEN=$(databricks auth env --profile my-profile | jq -r .env.DATABRICKS_TOKEN)"],
+    details: "Without --profile and --host the profile DEFAULT is meant. Nothing is asked of the workspace: a wrong token is printed like a right one.\n\n\
+              --format says for whom, whatever -o says: json (jq), sh (also bash, dash, zsh), fish and pwsh (the shells), dotenv (a .env file), github (masks the secrets \
+              and adds the variables to $GITHUB_ENV), systemd (EnvironmentFile=), netrc (curl).",
+    examples: &[
+        "databricks auth env --profile DEFAULT",
+        "export DATABRICKS_TOKEN=$(databricks auth env --profile my-profile | jq -r .env.DATABRICKS_TOKEN)",
+        "eval \"$(databricks auth env --format sh --profile my-profile)\"",
+        "databricks auth env --format fish --profile my-profile | source",
+        "databricks auth env --format pwsh --profile my-profile | Invoke-Expression",
+        "(umask 077; databricks auth env --format dotenv --profile my-profile > .env)",
+        "databricks auth env --format github --profile ci",
+        "curl --netrc-file <(databricks auth env --format netrc) https://my-workspace.cloud.databricks.com/api/2.0/token/list",
+    ],
     usage: "",
     arity: Arity::Ignored,
     hidden: false,
     usage_on_error: true,
-    flags: |command| command,
+    flags: |command| {
+        let formats: Vec<String> = FORMATS.iter().map(|format| format!("{} ({})", format.name, format.about)).collect();
+        command.arg(arguments::value("format", "name", &format!("How to write them: {}", formats.join(", "))))
+    },
     run,
 };
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
+    let format = match arguments::text(matches, "format") {
+        None => FORMATS[0],
+        Some(name) => handover::find(name).ok_or_else(|| {
+            let known: Vec<&str> = handover::names().collect();
+            context.usage_error(UsageError::new(invalid_argument(name, "--format", &format!("accepted arguments are {}", known.join(", ")))))
+        })?,
+    };
     let mut selection = super::selection(context, matches)?;
     selection.fallback_profile = Some(DEFAULT_PROFILE);
     let settings = Settings::resolve(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let credential = chain::acquire(&settings, &context.file)?;
+    let credential = context.credential(&settings)?;
     let host = credential.host.to_string();
-    let mut variables: Vec<(&str, &str)> = Vec::new();
+    let mut variables: BTreeMap<&'static str, (&str, bool)> = BTreeMap::new();
     for (attr, sourced) in settings.iter() {
         if let Some(name) = attr.row().env.first().filter(|_| attr != Attr::Profile) {
-            variables.push((name, sourced.value.reveal()));
+            variables.insert(name, (sourced.value.reveal(), attr.row().secret));
         }
     }
-    variables.push((env::HOST, &host));
-    variables.push((env::AUTH_TYPE, credential.method));
-    variables.extend(settings.text(Attr::Profile).map(|name| (env::CONFIG_PROFILE, name)));
+    variables.insert(env::HOST, (&host, false));
+    variables.extend(settings.text(Attr::Profile).map(|name| (env::CONFIG_PROFILE, (name, false))));
     if settings.text(Attr::Cloud).is_none() {
-        variables.push((env::CLOUD, credential.host.cloud().name()));
+        variables.insert(env::CLOUD, (credential.host.cloud().name(), false));
     }
-    context.ui.out_json_bare(&json::document(&variables)?)
+    // Whatever it was made of goes in the form that every SDK knows, also where it does not stand in the profile.
+    variables.insert(env::AUTH_TYPE, (credential.lasting.as_ref().map_or(credential.method, Lasting::method), false));
+    match &credential.lasting {
+        Some(Lasting::Token(token)) => {
+            variables.insert(env::TOKEN, (token.expose(), true));
+        }
+        Some(Lasting::Password { user, password }) => {
+            variables.insert(env::USERNAME, (user, false));
+            variables.insert(env::PASSWORD, (password.expose(), true));
+        }
+        None => {}
+    }
+    let variables = variables.into_iter().map(|(name, (value, secret))| Variable { name, value, secret }).collect();
+    let made = (format.write)(&Parcel { credential: &credential, variables })?;
+    // Where it is to go is asked before anything goes out.
+    let file = match &made.file {
+        None => None,
+        Some((variable, lines)) => {
+            let path = context.env.path(variable).ok_or_else(|| {
+                Failure::new(format!("{variable} is not set: --format {} is for a job that has a file there", format.name))
+                    .hint("To see the variables here: databricks auth env --format dotenv")
+            })?;
+            Some((path, lines))
+        }
+    };
+    if made.is_json {
+        context.ui.out_json_bare(&made.text)?;
+    } else {
+        context.ui.out(&made.text);
+    }
+    for remark in &made.remarks {
+        context.ui.warn(remark);
+    }
+    let Some((path, lines)) = file else { return Ok(()) };
+    if context.ui.flush()? == Audience::Gone {
+        return Err(Failure::new("nobody reads standard output, so the secrets could not be masked: nothing was written").into());
+    }
+    Ok(files::append_lines(&path, lines)?)
 }

@@ -15,13 +15,20 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+mod netrc;
 mod profiles;
 mod switch;
 
 pub(crate) static GROUP: Group = Group {
     name: "auth",
     about: "Show, check and choose profiles, and hand their credentials over",
-    commands: &[Node::Command(&describe::COMMAND), Node::Command(&env::COMMAND), Node::Command(&profiles::COMMAND), Node::Command(&switch::COMMAND)],
+    commands: &[
+        Node::Command(&describe::COMMAND),
+        Node::Command(&env::COMMAND),
+        Node::Command(&netrc::COMMAND),
+        Node::Command(&profiles::COMMAND),
+        Node::Command(&switch::COMMAND),
+    ],
 };
 
 /// The flags that every command below `auth` takes.

@@ -149,8 +149,8 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
 /// Asks the workspace of one profile who its credential is.
 fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>) -> (Verdict, Option<String>) {
     let settings = Settings::of_profile(profile, path);
-    let outcome = settings.check().and_then(|()| {
-        let credential = chain::acquire(&settings, &ProfileFile::nowhere())?;
+    let outcome = settings.check(&ProfileFile::nowhere()).and_then(|()| {
+        let credential = chain::acquire(&settings, caller.env)?;
         let auth_type = credential.method;
         Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });

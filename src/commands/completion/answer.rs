@@ -1,0 +1,277 @@
+//! What the Tab key offers: the hidden command `__complete`, in the protocol that the scripts of the official CLI speak too.
+//!
+//! `databricks __complete WORD... CURRENT` prints one candidate a line, `value<TAB>description`, and at the end `:4`, or `:0` where the shell should offer file names.
+//! It asks nobody: names come from the profile file and from what earlier commands saw ([`crate::commands::seen`]), each read only if it is needed.
+//!
+//! What there is to offer follows from the tables of the commands: their words, their flags, and for values the placeholder that the help shows, see [`PLACEHOLDERS`].
+
+use std::borrow::Cow;
+
+use anyhow::Result;
+
+use crate::commands::completion::line::{Cursor, Line};
+use crate::commands::usage::UsageError;
+use crate::commands::{self, Arity, Node, help, seen};
+use crate::config::attributes::Attr;
+use crate::config::file::ProfileFile;
+use crate::config::settings::{Selection, Settings};
+use crate::env::Env;
+use crate::host::Host;
+use crate::rest::{Field, Input};
+use crate::text;
+use crate::ui::Ui;
+
+/// Compat: the words that installed scripts call.
+pub(crate) const WITH_DESCRIPTIONS: &str = "__complete";
+pub(crate) const WITHOUT_DESCRIPTIONS: &str = "__completeNoDesc";
+
+/// Longest description, in characters.
+const LONGEST_DESCRIPTION: usize = 120;
+
+/// One thing to offer.
+#[derive(Debug)]
+struct Candidate<'a> {
+    value: Cow<'a, str>,
+    about: Cow<'a, str>,
+}
+
+/// All there is to offer.
+#[derive(Debug)]
+enum Offer<'a> {
+    These(Vec<Candidate<'a>>),
+    Files,
+}
+
+impl Offer<'_> {
+    const NOTHING: Self = Self::These(Vec::new());
+}
+
+/// Where candidates come from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Names(for<'l> fn(&'l Local<'_>, &'l str) -> Vec<Candidate<'l>>),
+    Files,
+}
+
+/// What stands for a value in the help, of a flag (`--host <url>`) or of an argument (`[PROFILE]`), and what is offered for it.
+static PLACEHOLDERS: &[(&str, Source)] = &[
+    ("profile", Source::Names(profiles)),
+    ("PROFILE", Source::Names(profiles)),
+    ("url", Source::Names(hosts)),
+    ("command", Source::Names(topics)),
+    ("path", Source::Files),
+];
+
+/// What candidates are made of: this machine's files, and the line.
+struct Local<'a> {
+    env: &'a Env,
+    file: &'a ProfileFile,
+    line: &'a Line<'a, 'a>,
+}
+
+/// Answers `__complete`, which looks at its words as they are: flags among them are those of the line to complete. `None` if the command line is another.
+pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<()>> {
+    let descriptions = match arguments.get(1)?.as_str() {
+        WITH_DESCRIPTIONS => true,
+        WITHOUT_DESCRIPTIONS => false,
+        _ => return None,
+    };
+    let Some((current, typed)) = arguments[2..].split_last() else {
+        return Some(Err(UsageError::new("requires at least 1 arg(s), only received 0").into()));
+    };
+    let mut root = commands::command_line(typed);
+    root.build();
+    let line = Line::new(&root, typed, current);
+    let file = ProfileFile::locate(env);
+    let local = Local { env, file: &file, line: &line };
+    let (directive, name) = match local.offer() {
+        Offer::Files => (0, "ShellCompDirectiveDefault"),
+        Offer::These(candidates) => {
+            ui.out(&written(&candidates, descriptions));
+            (4, "ShellCompDirectiveNoFileComp")
+        }
+    };
+    ui.out(&format!(":{directive}\n"));
+    let flushed = ui.flush();
+    ui.note(&format!("Completion ended with directive: {name}"));
+    Some(flushed.map(drop))
+}
+
+/// The candidates as lines. A value with a character that could end the line or change the terminal is left out.
+fn written(candidates: &[Candidate<'_>], descriptions: bool) -> String {
+    let mut lines = String::with_capacity(candidates.len() * 64);
+    for candidate in candidates {
+        if candidate.value.is_empty() || candidate.value.contains(text::is_unsafe) {
+            continue;
+        }
+        lines.push_str(&candidate.value);
+        if descriptions && !candidate.about.is_empty() {
+            lines.push('\t');
+            let about = text::shortened(&candidate.about, LONGEST_DESCRIPTION);
+            if text::is_printable_ascii(&about) {
+                lines.push_str(&about);
+            } else {
+                lines.extend(about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }));
+            }
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+impl<'a> Local<'a> {
+    fn offer(&'a self) -> Offer<'a> {
+        let line = self.line;
+        if line.is_lost() {
+            return Offer::Files;
+        }
+        match &line.cursor {
+            Cursor::Flag(typed) => Offer::These(self.flags(typed)),
+            Cursor::Value { flag, glued, typed } => match self.values(flag, typed) {
+                Offer::These(mut candidates) => {
+                    for candidate in candidates.iter_mut().filter(|_| !glued.is_empty()) {
+                        candidate.value.to_mut().insert_str(0, glued);
+                    }
+                    Offer::These(candidates)
+                }
+                Offer::Files => Offer::Files,
+            },
+            Cursor::Word(typed) => match line.node {
+                None | Some(Node::Group(_) | Node::Api(_)) => Offer::These(words_below(line.node, typed)),
+                Some(Node::Endpoint(endpoint)) => Offer::These(self.argument(endpoint.fields, typed)),
+                Some(Node::Command(command)) => self.positional(command, typed),
+            },
+        }
+    }
+
+    /// The flags of the command that are not on the line yet.
+    fn flags(&self, typed: &str) -> Vec<Candidate<'a>> {
+        let mut candidates = Vec::new();
+        for flag in self.line.command.get_arguments().filter(|flag| !flag.is_hide_set() && !flag.is_positional() && !self.line.has(flag)) {
+            let about = || flag.get_help().map_or(String::new(), ToString::to_string);
+            let long = flag.get_long().map(|name| format!("--{name}"));
+            let short = flag.get_short().map(|letter| format!("-{letter}"));
+            for value in long.into_iter().chain(short).filter(|value| value.starts_with(typed)) {
+                candidates.push(Candidate { value: value.into(), about: about().into() });
+            }
+        }
+        candidates
+    }
+
+    /// The values of a flag: those it names, else what its placeholder stands for.
+    fn values(&'a self, flag: &'a clap::Arg, typed: &'a str) -> Offer<'a> {
+        let placeholder = flag.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
+        let named = flag.get_possible_values();
+        let of_words = |words: Vec<Candidate<'a>>| Offer::These(words.into_iter().filter(|word| word.value.starts_with(typed)).collect());
+        if !named.is_empty() {
+            let word = |value: &clap::builder::PossibleValue| Candidate {
+                value: value.get_name().to_owned().into(),
+                about: value.get_help().map_or(String::new(), ToString::to_string).into(),
+            };
+            return of_words(named.iter().filter(|value| !value.is_hide_set()).map(word).collect());
+        }
+        if placeholder.contains('|') {
+            return of_words(placeholder.split('|').map(|word| Candidate { value: word.into(), about: "".into() }).collect());
+        }
+        self.stands_for(placeholder, typed)
+    }
+
+    fn stands_for(&'a self, placeholder: &str, typed: &'a str) -> Offer<'a> {
+        match PLACEHOLDERS.iter().find(|(name, _)| *name == placeholder) {
+            None => Offer::NOTHING,
+            Some((_, Source::Files)) => Offer::Files,
+            Some((_, Source::Names(names))) => Offer::These(names(self, typed)),
+        }
+    }
+
+    /// A positional argument of a command with code of its own: its usage line names it.
+    fn positional(&'a self, command: &commands::Command, typed: &'a str) -> Offer<'a> {
+        let place = self.line.positionals.len();
+        let mut names = command.usage.split_whitespace().map(|word| word.trim_matches(['[', ']', '.']));
+        let name = match command.arity {
+            Arity::Any => names.clone().nth(place).or(names.next_back()),
+            Arity::Exactly(most) | Arity::AtMost(most) if place >= most => None,
+            _ => names.nth(place),
+        };
+        name.map_or(Offer::NOTHING, |name| self.stands_for(name, typed))
+    }
+
+    /// A positional argument of a call of the API: the ids that earlier commands saw at this workspace.
+    fn argument(&'a self, fields: &'static [Field], typed: &str) -> Vec<Candidate<'a>> {
+        let takes = |field: &&Field| match field.input {
+            Input::Argument(_) => self.line.positionals.is_empty(),
+            Input::Arguments | Input::Each(_) => true,
+            _ => false,
+        };
+        let Some(kind) = fields.iter().find(takes).and_then(seen::kind) else { return Vec::new() };
+        let Some(cache) = seen::Cache::of(self.env) else { return Vec::new() };
+        let Some(host) = self.host() else { return Vec::new() };
+        let names = cache.names(&host, kind).into_iter();
+        names
+            .filter(|(id, _)| id.starts_with(typed) && !self.line.positionals.contains(&id.as_str()))
+            .map(|(id, title)| Candidate { value: id.into(), about: title.into() })
+            .collect()
+    }
+
+    /// The workspace that the command on the line would ask.
+    fn host(&self) -> Option<Host> {
+        let selection = Selection { profile: self.line.value("profile").map(ToOwned::to_owned), ..Selection::default() };
+        Settings::resolve(&selection, self.env, self.file).ok()?.host().ok()?
+    }
+}
+
+/// The commands below a node. An alias is offered to whoever typed a part of it.
+fn words_below<'a>(node: Option<Node>, typed: &str) -> Vec<Candidate<'a>> {
+    let children = node.map_or_else(|| commands::root().to_vec(), Node::children);
+    let mut candidates = Vec::new();
+    for child in children.into_iter().filter(|child| !child.is_hidden()) {
+        let alias = || child.aliases().iter().copied().filter(|alias| !typed.is_empty() && alias.starts_with(typed));
+        let name = Some(child.name()).filter(|name| name.starts_with(typed));
+        for word in name.into_iter().chain(alias()) {
+            candidates.push(Candidate { value: word.into(), about: child.about().into() });
+        }
+    }
+    candidates
+}
+
+/// What `help` can be asked for: commands, and at its first word topics.
+fn topics<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
+    let (node, known) = commands::walk(&local.line.positionals);
+    if known < local.line.positionals.len() {
+        return Vec::new();
+    }
+    let mut candidates = words_below(node, typed);
+    if node.is_none() {
+        let new = help::TOPICS.iter().filter(|topic| commands::find(commands::root(), topic.name).is_none() && topic.name.starts_with(typed));
+        candidates.extend(new.map(|topic| Candidate { value: topic.name.into(), about: topic.about.into() }));
+    }
+    candidates
+}
+
+/// The profiles with a host. A file that cannot be read has none.
+fn profiles<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
+    let profiles = local.file.profiles().unwrap_or_default().into_iter().filter(|profile| profile.name.starts_with(typed));
+    profiles.filter_map(|profile| Some(Candidate { about: profile.get(Attr::Host)?, value: profile.name.into() })).collect()
+}
+
+/// The hosts of the profiles, each with the profiles that have it; without the scheme for whoever leaves it out.
+fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
+    let mut hosts: Vec<(String, String)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for profile in local.file.profiles().unwrap_or_default() {
+        let Some(host) = profile.get(Attr::Host).and_then(|host| Host::parse(&host).ok()) else { continue };
+        let whole = host.as_str();
+        let bare = whole.split_once("://").map_or(whole, |(_, bare)| bare);
+        let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { continue };
+        let place = *places.entry(value.to_owned()).or_insert(hosts.len());
+        match hosts.get_mut(place) {
+            Some((_, names)) if names.len() < LONGEST_DESCRIPTION => {
+                names.push_str(", ");
+                names.push_str(profile.name);
+            }
+            Some(_) => {}
+            None => hosts.push((value.to_owned(), profile.name.to_owned())),
+        }
+    }
+    hosts.into_iter().map(|(host, names)| Candidate { value: host.into(), about: names.into() }).collect()
+}
