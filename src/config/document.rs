@@ -111,14 +111,14 @@ impl Document {
         self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
     }
 
-    /// The value of a key in every section that has it, in one look at each line: the Tab key has no time for more. `None` where that does not do, because a value may
-    /// go over lines, or a section is written twice; then [`Document::stretches`] tells.
+    /// The value of a key in every section that has it, in one look at each line: the Tab key has no time for more. `None` where that does not do, because the file is
+    /// not all ASCII, a value may go over lines, or a section is written twice; then [`Document::stretches`] tells.
     pub(crate) fn values_at_a_glance(&self, key: &str) -> Option<Vec<(&str, &str)>> {
         let bytes = self.bytes.as_slice();
-        let text = std::str::from_utf8(bytes).ok()?;
-        if memchr3(b'`', b'"', b'\\', bytes).is_some() || bytes.starts_with(lines::BYTE_ORDER_MARK) {
+        if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() {
             return None;
         }
+        let text = std::str::from_utf8(bytes).ok()?;
         let mut found: Vec<(&str, &str)> = Vec::new();
         let mut section = Some(DEFAULT_SECTION);
         let mut is_first = true;
@@ -131,11 +131,11 @@ impl Document {
                     is_first = true;
                 }
                 // Blank, or the value above goes on.
-                Some(b' ' | b'\t' | b'\r' | b'\x0c') if line.trim_ascii().is_empty() => {}
-                Some(b' ' | b'\t' | b'\r' | b'\x0c') => return None,
+                Some(..=b' ') if lines::trim(line).is_empty() => {}
+                Some(..=b' ') => return None,
                 Some(_) => {
                     if let (Some(name), Some(behind)) = (section, behind_delimiter(line, key.as_bytes())) {
-                        let value = plain_value(&text[start + behind..end])?;
+                        let value = plain_value(&line[behind..])?;
                         match found.last_mut() {
                             Some(last) if !is_first => last.1 = value,
                             _ => found.push((name, value)),
@@ -442,20 +442,19 @@ impl std::fmt::Debug for Document {
 /// Where the value begins in a line that begins with this key.
 fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
     let (own, rest) = line.split_at_checked(key.len())?;
-    let delimiter = rest.iter().position(|byte| *byte != b' ' && *byte != b'\t')?;
+    let delimiter = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b'\x0b')?;
     let is_it = matches!(rest[delimiter], b'=' | b':') && own.eq_ignore_ascii_case(key);
     is_it.then_some(key.len() + delimiter + 1)
 }
 
 /// The decoded value of one line; `None` where decoding would have to make a new text.
-fn plain_value(raw: &str) -> Option<&str> {
-    if memchr3(b'#', b';', b'\'', raw.as_bytes()).is_none() {
-        return Some(raw.trim_ascii());
-    }
-    match lines::value(raw.as_bytes()) {
-        Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
-        Cow::Owned(_) => None,
-    }
+fn plain_value(raw: &[u8]) -> Option<&str> {
+    let value = if memchr3(b'#', b';', b'\'', raw).is_none() { lines::trim(raw) } else { unchanged(lines::value(raw))? };
+    std::str::from_utf8(value).ok()
+}
+
+fn unchanged(text: Cow<'_, [u8]>) -> Option<&[u8]> {
+    if let Cow::Borrowed(text) = text { Some(text) } else { None }
 }
 
 /// A quick hash for the names of one file, which nobody makes to collide but its owner (FNV-1a).

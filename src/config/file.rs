@@ -257,7 +257,9 @@ mod tests {
         fn hosts_are_those_of_the_profiles(lines in proptest::collection::vec(
             prop::sample::select(vec![
                 "[a]", "[ b ]", "[c]", "[__settings__]", "[open", "[d]x]", "host = h.example", "HOST: i.example ; note", "host=", "hosts = x", "token = t#x", " indented", "\t", "",
-                "# c", "nothing", "= x", "host = 'q'", "host = `open", "host = a\\", "account_id = 1", "host = \u{e9} # x", "host = x\r", "\r", "default_profile = a",
+                "# c", "nothing", "= x", "host = 'q'", "host = `open", "host = a\\", "account_id = 1", "host = \u{e9} # x", "host = x\r", "\r",
+                "default_profile = a", "\u{b}host = x", "host\u{b}= x\u{b}", "\u{a0}host = x", "\u{c}", "[\u{a0}n]", "\u{1}host = x",
+                "host\u{1} = x", "\"host\" = x",
             ]),
             0..12,
         ), mark in any::<bool>()) {

@@ -38,8 +38,9 @@ pub(crate) static COMMAND: Command = Command {
     hidden: false,
     usage_on_error: true,
     flags: |command| {
+        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
         let formats: Vec<String> = FORMATS.iter().map(|format| format!("{} ({})", format.name, format.about)).collect();
-        command.arg(arguments::value("format", "name", &format!("How to write them: {}", formats.join(", "))))
+        command.arg(arguments::value("format", names.join("|").leak(), &format!("How to write them: {}", formats.join(", "))))
     },
     run,
 };

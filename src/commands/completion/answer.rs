@@ -16,7 +16,7 @@ use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::host::Host;
-use crate::rest::{Field, Input};
+use crate::rest::{self, Field, Input};
 use crate::text;
 use crate::ui::Ui;
 
@@ -62,6 +62,7 @@ static PLACEHOLDERS: &[(&str, Source)] = &[
     ("PROFILE", Source::Names(profiles)),
     ("url", Source::Names(hosts)),
     ("command", Source::Names(topics)),
+    ("PATH", Source::Names(paths)),
     ("path", Source::Files),
 ];
 
@@ -162,21 +163,22 @@ impl<'a> Local<'a> {
     fn values(&'a self, flag: &'a clap::Arg, typed: &'a str) -> Offer<'a> {
         let placeholder = flag.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
         let named = flag.get_possible_values();
-        let of_words = |words: Vec<Candidate<'a>>| Offer::These(Box::new(words.into_iter().filter(move |word| word.value.starts_with(typed))));
         if !named.is_empty() {
             let word = |value: &clap::builder::PossibleValue| Candidate {
                 value: value.get_name().to_owned().into(),
                 about: value.get_help().map_or(String::new(), ToString::to_string).into(),
             };
-            return of_words(named.iter().filter(|value| !value.is_hide_set()).map(word).collect());
-        }
-        if placeholder.contains('|') {
-            return of_words(placeholder.split('|').map(|word| Candidate { value: word.into(), about: "".into() }).collect());
+            return Offer::these(named.iter().filter(|value| !value.is_hide_set() && value.get_name().starts_with(typed)).map(word).collect());
         }
         self.stands_for(placeholder, typed)
     }
 
-    fn stands_for(&'a self, placeholder: &str, typed: &'a str) -> Offer<'a> {
+    /// What a placeholder stands for: the words it names, or what the table has for it.
+    fn stands_for(&'a self, placeholder: &'a str, typed: &'a str) -> Offer<'a> {
+        if placeholder.contains('|') {
+            let words = placeholder.split('|').filter(move |word| word.starts_with(typed));
+            return Offer::These(Box::new(words.map(|word| Candidate { value: word.into(), about: "".into() })));
+        }
         match PLACEHOLDERS.iter().find(|(name, _)| *name == placeholder) {
             None => Offer::these(Vec::new()),
             Some((_, Source::Files)) => Offer::Files,
@@ -198,8 +200,13 @@ impl<'a> Local<'a> {
 
     /// A positional argument of a call of the API: the ids that earlier commands saw at this workspace.
     fn argument(&'a self, fields: &'static [Field], typed: &str) -> Vec<Candidate<'a>> {
+        let mut before = self.line.positionals.len();
         let takes = |field: &&Field| match field.input {
-            Input::Argument(_) => self.line.positionals.is_empty(),
+            Input::Argument(_) | Input::Required(_) if before == 0 => true,
+            Input::Argument(_) | Input::Required(_) => {
+                before -= 1;
+                false
+            }
             Input::Arguments | Input::Each(_) => true,
             _ => false,
         };
@@ -246,6 +253,14 @@ fn topics<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
         candidates.extend(new.map(|topic| Candidate { value: topic.name.into(), about: topic.about.into() }));
     }
     Box::new(candidates.into_iter())
+}
+
+/// The paths of the calls that the program knows, for `api get` and its kind.
+fn paths<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
+    let verb = local.line.words.last().copied().unwrap_or_default();
+    let endpoints = rest::GROUPS.iter().flat_map(|group| group.endpoints).filter(move |endpoint| endpoint.verb.as_str().eq_ignore_ascii_case(verb));
+    let plain = endpoints.filter(move |endpoint| endpoint.path.starts_with(typed) && !endpoint.path.contains('{'));
+    Box::new(plain.map(|endpoint| Candidate { value: endpoint.path.into(), about: endpoint.about.into() }))
 }
 
 /// The profiles with a host. A file that cannot be read has none.
