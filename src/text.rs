@@ -46,6 +46,9 @@ pub(crate) fn lines(text: &str) -> Cow<'_, str> {
 
 /// At most `limit` characters of a text, with `…` where something was cut: for messages that quote foreign text.
 pub(crate) fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return Cow::Borrowed(text);
+    }
     match text.char_indices().nth(limit) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),

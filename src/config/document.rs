@@ -1,8 +1,11 @@
 //! [`Document`]: the profile file as its owner wrote it, of which one value can be changed and every other byte stays.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::OnceLock;
+
+use memchr::{memchr, memchr_iter, memchr3};
 
 use crate::config::lines::{self, Fault, Kind, Lines};
 
@@ -108,6 +111,46 @@ impl Document {
         self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
     }
 
+    /// The value of a key in every section that has it, in one look at each line: the Tab key has no time for more. `None` where that does not do, because a value may
+    /// go over lines, or a section is written twice; then [`Document::stretches`] tells.
+    pub(crate) fn values_at_a_glance(&self, key: &str) -> Option<Vec<(&str, &str)>> {
+        let bytes = self.bytes.as_slice();
+        let text = std::str::from_utf8(bytes).ok()?;
+        if memchr3(b'`', b'"', b'\\', bytes).is_some() || bytes.starts_with(lines::BYTE_ORDER_MARK) {
+            return None;
+        }
+        let mut found: Vec<(&str, &str)> = Vec::new();
+        let mut section = Some(DEFAULT_SECTION);
+        let mut is_first = true;
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+            let line = &bytes[start..end];
+            match line.first() {
+                Some(b'[') => {
+                    section = line.iter().rposition(|byte| *byte == b']').map(|close| &text[start + 1..start + close]);
+                    is_first = true;
+                }
+                // Blank, or the value above goes on.
+                Some(b' ' | b'\t' | b'\r' | b'\x0c') if line.trim_ascii().is_empty() => {}
+                Some(b' ' | b'\t' | b'\r' | b'\x0c') => return None,
+                Some(_) => {
+                    if let (Some(name), Some(behind)) = (section, behind_delimiter(line, key.as_bytes())) {
+                        let value = plain_value(&text[start + behind..end])?;
+                        match found.last_mut() {
+                            Some(last) if !is_first => last.1 = value,
+                            _ => found.push((name, value)),
+                        }
+                        is_first = false;
+                    }
+                }
+                None => {}
+            }
+            start = end + 1;
+        }
+        let mut seen = std::collections::HashSet::with_capacity_and_hasher(found.len(), BuildHasherDefault::<Marks>::default());
+        found.iter().all(|(name, _)| seen.insert(name)).then_some(found)
+    }
+
     /// The first line that cannot be read.
     pub(crate) fn first_bad_line(&self) -> Option<BadLine> {
         self.index().first_bad_line
@@ -138,7 +181,7 @@ impl Document {
 
     /// Whether these bytes are no text at all: another kind of file under this name.
     pub(crate) fn is_binary(&self) -> bool {
-        self.bytes.contains(&0)
+        memchr(0, &self.bytes).is_some()
     }
 
     /// Gives keys their values: in place where the section has the key, else behind the section's last entry, else in a new section at the end.
@@ -393,6 +436,40 @@ impl std::fmt::Debug for Document {
     /// The size only: the bytes hold secrets.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Document({} bytes)", self.bytes.len())
+    }
+}
+
+/// Where the value begins in a line that begins with this key.
+fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
+    let (own, rest) = line.split_at_checked(key.len())?;
+    let delimiter = rest.iter().position(|byte| *byte != b' ' && *byte != b'\t')?;
+    let is_it = matches!(rest[delimiter], b'=' | b':') && own.eq_ignore_ascii_case(key);
+    is_it.then_some(key.len() + delimiter + 1)
+}
+
+/// The decoded value of one line; `None` where decoding would have to make a new text.
+fn plain_value(raw: &str) -> Option<&str> {
+    if memchr3(b'#', b';', b'\'', raw.as_bytes()).is_none() {
+        return Some(raw.trim_ascii());
+    }
+    match lines::value(raw.as_bytes()) {
+        Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
+        Cow::Owned(_) => None,
+    }
+}
+
+/// A quick hash for the names of one file, which nobody makes to collide but its owner (FNV-1a).
+#[derive(Default)]
+struct Marks(u64);
+
+impl Hasher for Marks {
+    fn finish(&self) -> u64 {
+        // The table looks at the upper bits too.
+        self.0 ^ self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |mark, byte| (mark ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     }
 }
 

@@ -143,6 +143,18 @@ impl ProfileFile {
         Ok(profiles)
     }
 
+    /// The names of the profiles that have a host, each with it, in file order.
+    pub(crate) fn hosts(&self) -> Result<impl Iterator<Item = (&str, Cow<'_, str>)>> {
+        let quick = self.document()?.map(|document| document.values_at_a_glance(Attr::Host.name()));
+        let (quick, whole) = match quick {
+            None => (Vec::new(), Vec::new()),
+            Some(Some(values)) => (values, Vec::new()),
+            Some(None) => (Vec::new(), self.profiles()?),
+        };
+        let quick = quick.into_iter().filter(|(name, host)| !host.is_empty() && *name != SETTINGS_SECTION).map(|(name, host)| (name, Cow::Borrowed(host)));
+        Ok(quick.chain(whole.into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?)))))
+    }
+
     /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
     ///
     /// # Errors
@@ -228,3 +240,32 @@ pub(crate) fn hint_of_profiles(file: &ProfileFile, wanted: &str) -> Option<Strin
 
 /// The name of the fallback profile.
 pub(crate) const DEFAULT_PROFILE: &str = DEFAULT_SECTION;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(bytes: Vec<u8>) -> ProfileFile {
+        ProfileFile { path: None, document: OnceCell::from(Some(Document::new(bytes))) }
+    }
+
+    proptest! {
+        /// The quick look sees what the whole reading sees.
+        #[test]
+        fn hosts_are_those_of_the_profiles(lines in proptest::collection::vec(
+            prop::sample::select(vec![
+                "[a]", "[ b ]", "[c]", "[__settings__]", "[open", "[d]x]", "host = h.example", "HOST: i.example ; note", "host=", "hosts = x", "token = t#x", " indented", "\t", "",
+                "# c", "nothing", "= x", "host = 'q'", "host = `open", "host = a\\", "account_id = 1", "host = \u{e9} # x", "host = x\r", "\r", "default_profile = a",
+            ]),
+            0..12,
+        ), mark in any::<bool>()) {
+            let text = format!("{}{}", if mark { "\u{feff}" } else { "" }, lines.join("\n"));
+            let file = of(text.into_bytes());
+            let whole = file.profiles().expect("profiles").into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?))).collect::<std::collections::BTreeMap<_, _>>();
+            prop_assert_eq!(file.hosts().expect("hosts").count(), whole.len());
+            prop_assert_eq!(file.hosts().expect("hosts").collect::<std::collections::BTreeMap<_, _>>(), whole);
+        }
+    }
+}

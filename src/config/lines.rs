@@ -68,7 +68,7 @@ pub(crate) struct Lines<'a> {
 }
 
 /// The byte order mark that some Windows editors put first.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {

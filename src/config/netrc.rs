@@ -498,6 +498,9 @@ fn written(value: &str) -> Result<Zeroizing<String>, &'static str> {
     if value.chars().any(char::is_control) {
         return Err("it contains a control character");
     }
+    if ["machine", "default", "macdef"].iter().any(|keyword| value.eq_ignore_ascii_case(keyword)) {
+        return Err("it is a keyword of such files, for which curl takes it where it looks for another host");
+    }
     // Room for every escape: a text that grows leaves its old copy in memory.
     let mut text = Zeroizing::new(String::with_capacity(2 * value.len() + 2));
     if value.starts_with(['"', '#']) || value.contains([' ', '\\']) {

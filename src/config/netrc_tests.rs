@@ -167,6 +167,9 @@ fn values_are_quoted_only_where_they_must_be() {
         let error = Record::new("h.example", "token", &Secret::new(value)).expect_err(value).to_string();
         assert!(!error.contains("s3"), "{error}");
     }
+    for keyword in ["machine", "Default", "MACDEF"] {
+        Record::new("h.example", keyword, &Secret::new("p")).expect_err(keyword);
+    }
 }
 
 proptest::proptest! {

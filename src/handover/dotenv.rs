@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::error::Failure;
 use crate::handover::{Format, Handover, Parcel, Variable};
 
-pub(crate) static FORMAT: Format = Format { name: "dotenv", aliases: &["env"], about: "lines for a .env file", write };
+pub(crate) static FORMAT: Format = Format { name: "dotenv", aliases: &[], about: "lines for a .env file", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
     let text = parcel.lines(&FORMAT, |variable, text| {

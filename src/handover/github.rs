@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::env;
 use crate::handover::{Format, Handover, Parcel};
 
-pub(crate) static FORMAT: Format = Format { name: "github", aliases: &[], about: "masks the secrets, then adds to $GITHUB_ENV (GitHub Actions)", write };
+pub(crate) static FORMAT: Format = Format { name: "github", aliases: &[], about: "masks, then lines in $GITHUB_ENV", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
     let variables = parcel.lines(&FORMAT, |variable, text| {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::handover::{Format, Handover, Parcel};
 
-pub(crate) static FORMAT: Format = Format { name: "json", aliases: &[], about: "a JSON document", write };
+pub(crate) static FORMAT: Format = Format { name: "json", aliases: &[], about: "JSON", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
     let variables: BTreeMap<&str, &str> = parcel.variables.iter().map(|variable| (variable.name, variable.value)).collect();

@@ -7,7 +7,7 @@ use crate::config::netrc::Record;
 use crate::error::Failure;
 use crate::handover::{Format, Handover, Parcel};
 
-pub(crate) static FORMAT: Format = Format { name: "netrc", aliases: &[], about: "an entry for .netrc, for curl -n and its like", write };
+pub(crate) static FORMAT: Format = Format { name: "netrc", aliases: &[], about: "an entry for curl --netrc-file", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
     Ok(Handover::text(record(parcel.credential)?.lines("\n")))

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::handover::{Format, Handover, Parcel};
 
-pub(crate) static FORMAT: Format = Format { name: "sh", aliases: &["bash", "dash", "zsh"], about: "export lines for sh, bash, dash and zsh", write };
+pub(crate) static FORMAT: Format = Format { name: "sh", aliases: &["bash", "dash", "zsh"], about: "export lines for sh, bash, dash, zsh", write };
 
 /// Between single quotes nothing has a meaning but the closing quote, in every shell and with every option.
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {

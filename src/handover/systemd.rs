@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::handover::{Format, Handover, Parcel};
 
-pub(crate) static FORMAT: Format = Format { name: "systemd", aliases: &[], about: "lines for EnvironmentFile= of systemd", write };
+pub(crate) static FORMAT: Format = Format { name: "systemd", aliases: &[], about: "lines for EnvironmentFile=", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
     let text = parcel.lines(&FORMAT, |variable, text| {

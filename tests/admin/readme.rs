@@ -8,7 +8,7 @@ const README: &str = include_str!("../../README.md");
 fn any_endpoint_and_everybodys_tokens() {
     let (home, workspace) = Home::signed_in();
     workspace.put_file("/Volumes/main/default/files/data.bin", 1000);
-    let chapter = README.split_once("\n### Any endpoint, and everybody's tokens\n").unwrap().1.split("\n#").next().unwrap();
+    let chapter = README.split_once("\n## Any endpoint, and everybody's tokens\n").unwrap().1.split("\n#").next().unwrap();
     let lines: Vec<&str> = chapter.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     assert_eq!(lines.len(), 8);
     for line in lines {

@@ -30,6 +30,7 @@ const NAMES: &[(&str, &str)] = &[
     ("pipe|touch P", "pi"),
     ("tilde~", "ti"),
     ("5\\$x", "5"),
+    ("zoé ñ", "zo"),
     ("tab", "tab"),
 ];
 
@@ -185,6 +186,15 @@ fn bash_with_unusual_settings_does_too() {
         &format!("{}\nset -u -f -o posix; shopt -s nocasematch extglob nullglob; IFS=:; COMP_WORDBREAKS=${{COMP_WORDBREAKS//:/}}", bash()),
     );
     shell.takes_every_name(PLAIN);
+}
+
+#[test]
+fn bash_without_a_character_set_does_too() {
+    let mut shell = Shell::start("bash", home(), &format!("export LC_ALL=C\n{}", bash()));
+    for name in ["zoé ñ", "evil$(touch P)"] {
+        shell.tab(&format!("databricks tokens list -p {}", &name[..2]));
+        assert_eq!(shell.enter(), ["tokens", "list", "-p", name]);
+    }
 }
 
 #[test]

@@ -48,32 +48,46 @@ const ERRORS: &[(&str, &str)] = &[
 struct Story {
     arguments: &'static [&'static str],
     stdin: &'static str,
-    /// The profile file before; `None` for none.
+    /// The file that it writes, below the home folder.
+    file: &'static str,
+    /// What is in that file before; `None`: it is not there.
     before: Option<&'static str>,
+    /// A command that reads the file afterwards, and with that tidies up.
+    next: &'static [&'static str],
     /// The file is a symbolic link to one in another folder.
     linked: bool,
 }
 
 const SECRET: &str = "dapi-new-secret";
 const BEFORE: &str = "; mine\n[DEFAULT]\nhost = https://a.example\ntoken = dapi-old-secret\n\n[b]\nhost = https://b.example\ntoken = dapi-b-secret\n";
+const NETRC: &str = "# mine\nmachine a.example login token password dapi-old-secret\ndefault login x password y\n";
+const CONFIG: &str = ".databrickscfg";
+const PROFILES: &[&str] = &["auth", "profiles", "--skip-validate"];
+const DESCRIBE: &[&str] = &["auth", "describe", "--offline", "--profile", "b"];
 const CONFIGURE: &[&str] = &["configure", "--host", "https://a.example", "--profile", "DEFAULT"];
 
 const STORIES: &[Story] = &[
-    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", before: Some(BEFORE), linked: false },
-    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", before: None, linked: false },
-    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", before: Some(BEFORE), linked: true },
-    Story { arguments: &["auth", "switch", "--profile", "b"], stdin: "", before: Some(BEFORE), linked: false },
+    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", file: CONFIG, before: Some(BEFORE), next: PROFILES, linked: false },
+    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", file: CONFIG, before: None, next: PROFILES, linked: false },
+    Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", file: CONFIG, before: Some(BEFORE), next: PROFILES, linked: true },
+    Story { arguments: &["auth", "switch", "--profile", "b"], stdin: "", file: CONFIG, before: Some(BEFORE), next: PROFILES, linked: false },
+    Story { arguments: &["auth", "netrc", "--profile", "b"], stdin: "", file: ".netrc", before: Some(NETRC), next: DESCRIBE, linked: false },
+    Story { arguments: &["auth", "netrc", "--profile", "b"], stdin: "", file: ".netrc", before: None, next: DESCRIBE, linked: true },
+    Story { arguments: &["auth", "netrc", "remove", "--profile", "DEFAULT"], stdin: "", file: ".netrc", before: Some(NETRC), next: DESCRIBE, linked: false },
 ];
 
 impl Story {
     /// A home as it is before the command, and the file that counts.
     fn set_up(&self) -> (Bench, PathBuf) {
         let bench = Bench::new();
-        let mut target = bench.config();
+        let mut target = bench.home().join(self.file);
         if self.linked {
             std::fs::create_dir(bench.home().join("dotfiles")).unwrap();
             target = bench.home().join("dotfiles/cfg");
-            symlink("dotfiles/cfg", bench.config()).unwrap();
+            symlink("dotfiles/cfg", bench.home().join(self.file)).unwrap();
+        }
+        if self.file != CONFIG {
+            bench.write_config(BEFORE);
         }
         if let Some(before) = self.before {
             super::bench::write_private(&target, before.as_bytes());
@@ -117,7 +131,7 @@ impl Story {
     fn is_new(&self, bench: &Bench, target: &std::path::Path, new: &[u8], what: &str) -> bool {
         let now = super::bench::read(target);
         if self.linked {
-            assert!(std::fs::symlink_metadata(bench.config()).unwrap().is_symlink(), "{what}: the link was replaced");
+            assert!(std::fs::symlink_metadata(bench.home().join(self.file)).unwrap().is_symlink(), "{what}: the link was replaced");
         }
         let is_new = now.as_deref() == Some(new);
         let is_old = now.as_deref() == self.before.map(str::as_bytes);
@@ -125,12 +139,12 @@ impl Story {
         is_new
     }
 
-    /// After one harmless command no secret is anywhere but in the profile file.
-    fn is_tidy_after_a_command(bench: &Bench, target: &std::path::Path, what: &str) {
-        bench.run(&["auth", "profiles", "--skip-validate"]).code();
+    /// After one harmless command no secret is anywhere but in the file itself and the profile file.
+    fn is_tidy_after_a_command(&self, bench: &Bench, target: &std::path::Path, what: &str) {
+        bench.run(self.next).code();
         for (path, bytes) in bench.files() {
             let text = String::from_utf8_lossy(&bytes);
-            assert!(path == target || !text.contains("secret"), "{what}: {} is left, with a secret", path.display());
+            assert!(path == target || path == bench.config() || !text.contains("secret"), "{what}: {} is left, with a secret", path.display());
         }
     }
 }
@@ -152,7 +166,7 @@ fn a1_a2_killed_before_any_call_the_file_is_the_old_or_the_new_one_and_no_secret
             assert!(!outcome.status.success(), "{what}: it was not killed\n{outcome}");
             let is_new = story.is_new(&bench, &target, &new, &what);
             assert!(name != "exit_group" || is_new, "{what}: nothing was written");
-            Story::is_tidy_after_a_command(&bench, &target, &what);
+            story.is_tidy_after_a_command(&bench, &target, &what);
         });
     }
     assert!(points > 80, "only {points} points");
@@ -186,7 +200,7 @@ fn a3_every_call_failing_in_every_way_loses_nothing_and_is_told_with_path_and_re
                 assert!(said.contains(words), "{what}: the message does not say why\n{outcome}");
             }
             assert!(!outcome.stderr().contains(SECRET) && !outcome.stdout().contains(SECRET), "{what}: the secret is in the output");
-            Story::is_tidy_after_a_command(&bench, &target, &what);
+            story.is_tidy_after_a_command(&bench, &target, &what);
         });
     }
 }

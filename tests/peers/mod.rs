@@ -14,7 +14,7 @@
 mod binary;
 mod chain;
 mod files;
-mod oracle;
+pub(crate) mod oracle;
 mod probes;
 mod sdk;
 mod settings;

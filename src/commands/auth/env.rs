@@ -22,8 +22,7 @@ pub(crate) static COMMAND: Command = Command {
     name: "env",
     about: "Print a profile as environment variables, its secrets included",
     details: "Without --profile and --host the profile DEFAULT is meant. Nothing is asked of the workspace: a wrong token is printed like a right one.\n\n\
-              --format says for whom, whatever -o says: json (jq), sh (also bash, dash, zsh), fish and pwsh (the shells), dotenv (a .env file), github (masks the secrets \
-              and adds the variables to $GITHUB_ENV), systemd (EnvironmentFile=), netrc (curl).",
+              --format says for whom they are written, whatever -o says. github masks the secrets in the log of the job before it adds the variables.",
     examples: &[
         "databricks auth env --profile DEFAULT",
         "export DATABRICKS_TOKEN=$(databricks auth env --profile my-profile | jq -r .env.DATABRICKS_TOKEN)",

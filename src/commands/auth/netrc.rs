@@ -91,7 +91,9 @@ fn write(context: &Context<'_>, matches: &ArgMatches, settings: &Settings) -> Re
     if let Some(line) = rivals.below {
         context.ui.warn(&format!("{path}:{line} has another login for {machine}: programs in Python send that one, because it comes last"));
     }
-    say_port(context, &credential.host);
+    if credential.host.has_port() {
+        context.ui.note(&format!("A netrc file has no ports: the entry counts for every port of {machine}."));
+    }
     Ok(())
 }
 
@@ -142,7 +144,6 @@ fn remove(context: &Context<'_>, matches: &ArgMatches, settings: &Settings) -> R
     } else {
         format!("{path} has no entry for machine {machine} with login {login}; nothing was removed.")
     });
-    say_port(context, &host);
     Ok(())
 }
 
@@ -161,12 +162,5 @@ fn host(settings: &Settings) -> Result<Host> {
 fn say_tightened(context: &Context<'_>, file: &NetrcFile, updated: &Updated) {
     if let Some(mode) = updated.tightened_from {
         context.ui.note(&format!("{} could be read by others (mode {mode:04o}); now only you can (0600).", file.path().display()));
-    }
-}
-
-/// Says what the entry of a host with a port is good for.
-fn say_port(context: &Context<'_>, host: &Host) {
-    if host.has_port() {
-        context.ui.note(&format!("A netrc file has no ports: the entry counts for every port of {}.", host.bare_name()));
     }
 }

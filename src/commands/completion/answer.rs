@@ -12,7 +12,6 @@ use anyhow::Result;
 use crate::commands::completion::line::{Cursor, Line};
 use crate::commands::usage::UsageError;
 use crate::commands::{self, Arity, Node, help, seen};
-use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
@@ -35,21 +34,25 @@ struct Candidate<'a> {
     about: Cow<'a, str>,
 }
 
+/// Candidates that are made while they are written: there may be tens of thousands.
+type Candidates<'a> = Box<dyn Iterator<Item = Candidate<'a>> + 'a>;
+
 /// All there is to offer.
-#[derive(Debug)]
 enum Offer<'a> {
-    These(Vec<Candidate<'a>>),
+    These(Candidates<'a>),
     Files,
 }
 
-impl Offer<'_> {
-    const NOTHING: Self = Self::These(Vec::new());
+impl<'a> Offer<'a> {
+    fn these(candidates: Vec<Candidate<'a>>) -> Self {
+        Self::These(Box::new(candidates.into_iter()))
+    }
 }
 
 /// Where candidates come from.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Names(for<'l> fn(&'l Local<'_>, &'l str) -> Vec<Candidate<'l>>),
+    Names(for<'l> fn(&'l Local<'_>, &'l str) -> Candidates<'l>),
     Files,
 }
 
@@ -84,24 +87,22 @@ pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<
     let line = Line::new(&root, typed, current);
     let file = ProfileFile::locate(env);
     let local = Local { env, file: &file, line: &line };
-    let (directive, name) = match local.offer() {
-        Offer::Files => (0, "ShellCompDirectiveDefault"),
-        Offer::These(candidates) => {
-            ui.out(&written(&candidates, descriptions));
-            (4, "ShellCompDirectiveNoFileComp")
-        }
+    let (mut lines, directive, name) = match local.offer() {
+        Offer::Files => (String::new(), 0, "ShellCompDirectiveDefault"),
+        Offer::These(candidates) => (written(candidates, descriptions), 4, "ShellCompDirectiveNoFileComp"),
     };
-    ui.out(&format!(":{directive}\n"));
-    let flushed = ui.flush();
+    lines += &format!(":{directive}\n");
+    let flushed = ui.out_open(&lines);
     ui.note(&format!("Completion ended with directive: {name}"));
     Some(flushed.map(drop))
 }
 
 /// The candidates as lines. A value with a character that could end the line or change the terminal is left out.
-fn written(candidates: &[Candidate<'_>], descriptions: bool) -> String {
-    let mut lines = String::with_capacity(candidates.len() * 64);
+fn written(candidates: Candidates<'_>, descriptions: bool) -> String {
+    let mut lines = String::new();
     for candidate in candidates {
-        if candidate.value.is_empty() || candidate.value.contains(text::is_unsafe) {
+        let is_safe = text::is_printable_ascii(&candidate.value) || !candidate.value.contains(text::is_unsafe);
+        if candidate.value.is_empty() || !is_safe {
             continue;
         }
         lines.push_str(&candidate.value);
@@ -126,19 +127,18 @@ impl<'a> Local<'a> {
             return Offer::Files;
         }
         match &line.cursor {
-            Cursor::Flag(typed) => Offer::These(self.flags(typed)),
+            Cursor::Flag(typed) => Offer::these(self.flags(typed)),
             Cursor::Value { flag, glued, typed } => match self.values(flag, typed) {
-                Offer::These(mut candidates) => {
-                    for candidate in candidates.iter_mut().filter(|_| !glued.is_empty()) {
-                        candidate.value.to_mut().insert_str(0, glued);
-                    }
-                    Offer::These(candidates)
+                Offer::These(values) if !glued.is_empty() => {
+                    let glued = *glued;
+                    let whole = move |candidate: Candidate<'a>| Candidate { value: format!("{glued}{}", candidate.value).into(), ..candidate };
+                    Offer::These(Box::new(values.map(whole)))
                 }
-                Offer::Files => Offer::Files,
+                offer => offer,
             },
             Cursor::Word(typed) => match line.node {
-                None | Some(Node::Group(_) | Node::Api(_)) => Offer::These(words_below(line.node, typed)),
-                Some(Node::Endpoint(endpoint)) => Offer::These(self.argument(endpoint.fields, typed)),
+                None | Some(Node::Group(_) | Node::Api(_)) => Offer::these(words_below(line.node, typed)),
+                Some(Node::Endpoint(endpoint)) => Offer::these(self.argument(endpoint.fields, typed)),
                 Some(Node::Command(command)) => self.positional(command, typed),
             },
         }
@@ -162,7 +162,7 @@ impl<'a> Local<'a> {
     fn values(&'a self, flag: &'a clap::Arg, typed: &'a str) -> Offer<'a> {
         let placeholder = flag.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
         let named = flag.get_possible_values();
-        let of_words = |words: Vec<Candidate<'a>>| Offer::These(words.into_iter().filter(|word| word.value.starts_with(typed)).collect());
+        let of_words = |words: Vec<Candidate<'a>>| Offer::These(Box::new(words.into_iter().filter(move |word| word.value.starts_with(typed))));
         if !named.is_empty() {
             let word = |value: &clap::builder::PossibleValue| Candidate {
                 value: value.get_name().to_owned().into(),
@@ -178,7 +178,7 @@ impl<'a> Local<'a> {
 
     fn stands_for(&'a self, placeholder: &str, typed: &'a str) -> Offer<'a> {
         match PLACEHOLDERS.iter().find(|(name, _)| *name == placeholder) {
-            None => Offer::NOTHING,
+            None => Offer::these(Vec::new()),
             Some((_, Source::Files)) => Offer::Files,
             Some((_, Source::Names(names))) => Offer::These(names(self, typed)),
         }
@@ -193,7 +193,7 @@ impl<'a> Local<'a> {
             Arity::Exactly(most) | Arity::AtMost(most) if place >= most => None,
             _ => names.nth(place),
         };
-        name.map_or(Offer::NOTHING, |name| self.stands_for(name, typed))
+        name.map_or_else(|| Offer::these(Vec::new()), |name| self.stands_for(name, typed))
     }
 
     /// A positional argument of a call of the API: the ids that earlier commands saw at this workspace.
@@ -235,31 +235,31 @@ fn words_below<'a>(node: Option<Node>, typed: &str) -> Vec<Candidate<'a>> {
 }
 
 /// What `help` can be asked for: commands, and at its first word topics.
-fn topics<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
+fn topics<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
     let (node, known) = commands::walk(&local.line.positionals);
     if known < local.line.positionals.len() {
-        return Vec::new();
+        return Box::new(std::iter::empty());
     }
     let mut candidates = words_below(node, typed);
     if node.is_none() {
         let new = help::TOPICS.iter().filter(|topic| commands::find(commands::root(), topic.name).is_none() && topic.name.starts_with(typed));
         candidates.extend(new.map(|topic| Candidate { value: topic.name.into(), about: topic.about.into() }));
     }
-    candidates
+    Box::new(candidates.into_iter())
 }
 
 /// The profiles with a host. A file that cannot be read has none.
-fn profiles<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
-    let profiles = local.file.profiles().unwrap_or_default().into_iter().filter(|profile| profile.name.starts_with(typed));
-    profiles.filter_map(|profile| Some(Candidate { about: profile.get(Attr::Host)?, value: profile.name.into() })).collect()
+fn profiles<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
+    let profiles = local.file.hosts().into_iter().flatten().filter(move |(name, _)| name.starts_with(typed));
+    Box::new(profiles.map(|(name, host)| Candidate { value: name.into(), about: host }))
 }
 
 /// The hosts of the profiles, each with the profiles that have it; without the scheme for whoever leaves it out.
-fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
+fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
     let mut hosts: Vec<(String, String)> = Vec::new();
     let mut places = std::collections::HashMap::new();
-    for profile in local.file.profiles().unwrap_or_default() {
-        let Some(host) = profile.get(Attr::Host).and_then(|host| Host::parse(&host).ok()) else { continue };
+    for (name, host) in local.file.hosts().into_iter().flatten() {
+        let Ok(host) = Host::parse(&host) else { continue };
         let whole = host.as_str();
         let bare = whole.split_once("://").map_or(whole, |(_, bare)| bare);
         let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { continue };
@@ -267,11 +267,11 @@ fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Vec<Candidate<'l>> {
         match hosts.get_mut(place) {
             Some((_, names)) if names.len() < LONGEST_DESCRIPTION => {
                 names.push_str(", ");
-                names.push_str(profile.name);
+                names.push_str(name);
             }
             Some(_) => {}
-            None => hosts.push((value.to_owned(), profile.name.to_owned())),
+            None => hosts.push((value.to_owned(), name.to_owned())),
         }
     }
-    hosts.into_iter().map(|(host, names)| Candidate { value: host.into(), about: names.into() }).collect()
+    Box::new(hosts.into_iter().map(|(host, names)| Candidate { value: host.into(), about: names.into() }))
 }
