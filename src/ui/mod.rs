@@ -199,14 +199,6 @@ impl Ui {
         Ok(if self.deserted.load(Ordering::Relaxed) { Audience::Gone } else { Audience::Listening })
     }
 
-    /// Writes data that holds no secret at once, behind what was collected: much of it is not worth a copy, and nothing needs to be wiped.
-    ///
-    /// # Errors
-    /// As [`Ui::flush`].
-    pub(crate) fn out_open(&self, data: &str) -> anyhow::Result<Audience> {
-        self.pour(data.as_bytes())
-    }
-
     /// Writes data to stdout at once, byte for byte, behind what was collected: bodies too large to collect.
     ///
     /// # Errors
@@ -228,6 +220,14 @@ impl Ui {
             self.deserted.store(true, Ordering::Relaxed);
         }
         Ok(audience)
+    }
+
+    /// Writes data that holds no secret at once, behind what was collected: much of it is not worth a copy, and nothing needs to be wiped.
+    ///
+    /// # Errors
+    /// As [`Ui::flush`].
+    pub(crate) fn out_open(&self, data: &str) -> anyhow::Result<Audience> {
+        self.pour(data.as_bytes())
     }
 
     /// Says something on stderr, on lines of its own. Never fails: nobody may be listening.

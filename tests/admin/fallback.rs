@@ -152,6 +152,20 @@ fn the_profile_that_is_meant_is_the_one_handed_over() {
 }
 
 #[test]
+fn what_only_we_can_read_is_handed_over_as_everybody_knows_it() {
+    let (home, workspace) = signed_in();
+    home.write_config(format!("[DEFAULT]\nhost = {}\nauth_type = netrc\n", workspace.url()));
+    home.store(home.path().join(".netrc"));
+    home.write(".netrc".as_ref(), format!("machine 127.0.0.1 login token password {}\n", workspace.token()));
+    let told = told(&home, "jobs list", &[]);
+    assert_eq!((told.get("DATABRICKS_AUTH_TYPE"), told.get("DATABRICKS_TOKEN")), (Some("pat"), Some(workspace.token())));
+    home.write(".netrc".as_ref(), format!("machine 127.0.0.1 login ann@example.com password {}\n", workspace.basic_password()));
+    let told = self::told(&home, "jobs list", &[]);
+    assert_eq!((told.get("DATABRICKS_AUTH_TYPE"), told.get("DATABRICKS_TOKEN")), (Some("basic"), None));
+    assert_eq!((told.get("DATABRICKS_USERNAME"), told.get("DATABRICKS_PASSWORD")), (Some("ann@example.com"), Some(workspace.basic_password())));
+}
+
+#[test]
 fn no_token_comes_near_another_host() {
     let (home, workspace) = signed_in();
     let elsewhere = home.joins(Workspace::start());
