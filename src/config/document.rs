@@ -449,12 +449,13 @@ fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
 
 /// The decoded value of one line; `None` where decoding would have to make a new text.
 fn plain_value(raw: &[u8]) -> Option<&str> {
-    let value = if memchr3(b'#', b';', b'\'', raw).is_none() { lines::trim(raw) } else { unchanged(lines::value(raw))? };
-    std::str::from_utf8(value).ok()
-}
-
-fn unchanged(text: Cow<'_, [u8]>) -> Option<&[u8]> {
-    if let Cow::Borrowed(text) = text { Some(text) } else { None }
+    if memchr3(b'#', b';', b'\'', raw).is_none() {
+        return std::str::from_utf8(lines::trim(raw)).ok();
+    }
+    match lines::value(raw) {
+        Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
+        Cow::Owned(_) => None,
+    }
 }
 
 /// A quick hash for the names of one file, which nobody makes to collide but its owner (FNV-1a).
