@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 use crate::config::lines::{self, Fault, Kind, Lines};
 
@@ -115,26 +115,33 @@ impl Document {
     /// not all ASCII, a value may go over lines, or a section is written twice; then [`Document::stretches`] tells.
     pub(crate) fn values_at_a_glance(&self, key: &str) -> Option<Vec<(&str, &str)>> {
         let bytes = self.bytes.as_slice();
-        if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() {
+        if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() || memchr2(b'\'', b'\x0b', bytes).is_some() {
             return None;
         }
         let text = std::str::from_utf8(bytes).ok()?;
         let mut found: Vec<(&str, &str)> = Vec::new();
         let mut section = Some(DEFAULT_SECTION);
         let mut is_first = true;
-        let mut start = 0;
-        for end in memchr_iter(b'\n', bytes).chain([bytes.len()]) {
-            let line = &bytes[start..end];
-            match line.first() {
-                Some(b'[') => {
-                    section = line.iter().rposition(|byte| *byte == b']').map(|close| &text[start + 1..start + close]);
+        let mut next = 0;
+        while let Some(first) = bytes.get(next) {
+            let start = next;
+            if *first == b'\n' {
+                next += 1;
+                continue;
+            }
+            let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+            next = end + 1;
+            let line = &text[start..end];
+            match first {
+                b'[' => {
+                    section = line.as_bytes().iter().rposition(|byte| *byte == b']').map(|close| &line[1..close]);
                     is_first = true;
                 }
                 // Blank, or the value above goes on.
-                Some(..=b' ') if lines::trim(line).is_empty() => {}
-                Some(..=b' ') => return None,
-                Some(_) => {
-                    if let (Some(name), Some(behind)) = (section, behind_delimiter(line, key.as_bytes())) {
+                ..=b' ' if line.trim_ascii().is_empty() => {}
+                ..=b' ' => return None,
+                _ => {
+                    if let (Some(name), Some(behind)) = (section, behind_delimiter(line.as_bytes(), key.as_bytes())) {
                         let value = plain_value(&line[behind..])?;
                         match found.last_mut() {
                             Some(last) if !is_first => last.1 = value,
@@ -143,9 +150,7 @@ impl Document {
                         is_first = false;
                     }
                 }
-                None => {}
             }
-            start = end + 1;
         }
         let mut seen = std::collections::HashSet::with_capacity_and_hasher(found.len(), BuildHasherDefault::<Marks>::default());
         found.iter().all(|(name, _)| seen.insert(name)).then_some(found)
@@ -442,34 +447,37 @@ impl std::fmt::Debug for Document {
 /// Where the value begins in a line that begins with this key.
 fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
     let (own, rest) = line.split_at_checked(key.len())?;
-    let delimiter = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b'\x0b')?;
+    let delimiter = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
     let is_it = matches!(rest[delimiter], b'=' | b':') && own.eq_ignore_ascii_case(key);
     is_it.then_some(key.len() + delimiter + 1)
 }
 
-/// The decoded value of one line; `None` where decoding would have to make a new text.
-fn plain_value(raw: &[u8]) -> Option<&str> {
-    if memchr3(b'#', b';', b'\'', raw).is_none() {
-        return std::str::from_utf8(lines::trim(raw)).ok();
+/// The decoded value of one line without quotes; `None` where decoding would have to make a new text.
+fn plain_value(raw: &str) -> Option<&str> {
+    if memchr2(b'#', b';', raw.as_bytes()).is_none() {
+        return Some(raw.trim_ascii());
     }
-    match lines::value(raw) {
+    match lines::value(raw.as_bytes()) {
         Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
         Cow::Owned(_) => None,
     }
 }
 
-/// A quick hash for the names of one file, which nobody makes to collide but its owner (FNV-1a).
+/// A quick hash for the names of one file, which nobody makes to collide but its owner.
 #[derive(Default)]
 struct Marks(u64);
 
 impl Hasher for Marks {
     fn finish(&self) -> u64 {
-        // The table looks at the upper bits too.
-        self.0 ^ self.0.rotate_left(32)
+        // The table looks at the lower bits too.
+        self.0 ^ (self.0 >> 32)
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |mark, byte| (mark ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        let (words, rest) = bytes.as_chunks::<8>();
+        let rest = rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        self.0 = words.chain([rest]).fold(self.0, |mark, word| (mark.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }
 

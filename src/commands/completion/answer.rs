@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::host::Host;
 use crate::rest::{self, Field, Input};
 use crate::text;
-use crate::ui::Ui;
+use crate::ui::{Audience, Ui};
 
 /// Compat: the words that installed scripts call.
 pub(crate) const WITH_DESCRIPTIONS: &str = "__complete";
@@ -26,6 +26,9 @@ pub(crate) const WITHOUT_DESCRIPTIONS: &str = "__completeNoDesc";
 
 /// Longest description, in characters.
 const LONGEST_DESCRIPTION: usize = 120;
+
+/// Bytes that are written at once: few writes, little memory.
+const BLOCK: usize = 32 << 10;
 
 /// One thing to offer.
 #[derive(Debug)]
@@ -88,20 +91,24 @@ pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<
     let line = Line::new(&root, typed, current);
     let file = ProfileFile::locate(env);
     let local = Local { env, file: &file, line: &line };
-    let (mut lines, directive, name) = match local.offer() {
-        Offer::Files => (String::new(), 0, "ShellCompDirectiveDefault"),
-        Offer::These(candidates) => (written(candidates, descriptions), 4, "ShellCompDirectiveNoFileComp"),
+    let (written, directive) = match local.offer() {
+        Offer::Files => (ui.out_open(":0\n").map(drop), "ShellCompDirectiveDefault"),
+        Offer::These(candidates) => (write(ui, candidates, descriptions), "ShellCompDirectiveNoFileComp"),
     };
-    lines += &format!(":{directive}\n");
-    let flushed = ui.out_open(&lines);
-    ui.note(&format!("Completion ended with directive: {name}"));
-    Some(flushed.map(drop))
+    ui.note(&format!("Completion ended with directive: {directive}"));
+    Some(written)
 }
 
-/// The candidates as lines. A value with a character that could end the line or change the terminal is left out.
-fn written(candidates: Candidates<'_>, descriptions: bool) -> String {
-    let mut lines = String::new();
+/// Writes the candidates as lines, and the directive that no files are wanted. A value with a character that could end the line or change the terminal is left out.
+fn write(ui: &Ui, candidates: Candidates<'_>, descriptions: bool) -> Result<()> {
+    let mut lines = String::with_capacity(BLOCK);
     for candidate in candidates {
+        if lines.len() >= BLOCK {
+            if ui.out_open(&lines)? == Audience::Gone {
+                return Ok(());
+            }
+            lines.clear();
+        }
         let is_safe = text::is_printable_ascii(&candidate.value) || !candidate.value.contains(text::is_unsafe);
         if candidate.value.is_empty() || !is_safe {
             continue;
@@ -118,7 +125,8 @@ fn written(candidates: Candidates<'_>, descriptions: bool) -> String {
         }
         lines.push('\n');
     }
-    lines
+    lines.push_str(":4\n");
+    ui.out_open(&lines).map(drop)
 }
 
 impl<'a> Local<'a> {
