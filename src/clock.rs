@@ -18,6 +18,11 @@ pub(crate) fn minute(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// A date in UTC.
+pub(crate) fn day(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%d").to_string()
+}
+
 /// A span rounded to its largest whole unit, as a person says it: `45 seconds`, `3 hours`, `90 days`.
 pub(crate) fn rough(span: SignedDuration) -> String {
     let seconds = span.as_secs().unsigned_abs();

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::auth::{Credential, chain};
 use crate::config::attributes::Attr;
-use crate::config::file::ProfileFile;
+use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::error::Failure;
@@ -65,11 +65,24 @@ impl Context<'_> {
         let mut selection = self.selection();
         let mut settings = Settings::resolve(&selection, &self.env, &self.file)?;
         if settings.get(Attr::Host).is_none() && settings.get(Attr::Profile).is_none() && self.ui.can_prompt() {
-            selection.profile = self.pick_profile()?;
+            selection.profile = self.pick_profile("Workspace", |_| true)?;
             settings = Settings::resolve(&selection, &self.env, &self.file)?;
         }
         self.remark(&settings);
         Ok(settings)
+    }
+
+    /// The account that the settings lead to: as [`Context::workspace`], but where nothing names a host the profile of an account counts, and no workspace is named.
+    pub(crate) fn account(&self) -> Result<Workspace> {
+        let mut selection = self.selection();
+        let mut settings = Settings::resolve(&selection, &self.env, &self.file)?;
+        if settings.get(Attr::Host).is_none() && settings.get(Attr::Profile).is_none() {
+            selection.profile = self.pick_profile("Account", |profile| profile.get(Attr::AccountId).is_some() && profile.get(Attr::WorkspaceId).is_none())?;
+            settings = Settings::resolve(&selection, &self.env, &self.file)?;
+        }
+        self.remark(&settings);
+        settings.replace(Attr::WorkspaceId, None);
+        self.workspace_of(settings)
     }
 
     /// Says on standard error what a user should know about where the values came from.
@@ -85,13 +98,14 @@ impl Context<'_> {
         }
     }
 
-    fn pick_profile(&self) -> Result<Option<String>> {
-        let profiles: Vec<_> = self.file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some()).collect();
-        if profiles.len() < 2 {
-            return Ok(profiles.first().map(|profile| profile.name.to_owned()));
+    /// The only profile of a kind, or the one that is chosen; `None` where nobody can be asked.
+    fn pick_profile(&self, kind: &str, wanted: impl Fn(&Profile<'_>) -> bool) -> Result<Option<String>> {
+        let profiles: Vec<_> = self.file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some() && wanted(profile)).collect();
+        if profiles.len() < 2 || !self.ui.can_prompt() {
+            return Ok(profiles.first().filter(|_| profiles.len() == 1).map(|profile| profile.name.to_owned()));
         }
         let choices: Vec<Choice> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
-        let label = format!("Workspace profiles defined in {}", self.file.path()?.display());
+        let label = format!("{kind} profiles defined in {}", self.file.path()?.display());
         let chosen = self.ui.prompter().choose(&label, &choices, true)?;
         Ok(profiles.get(chosen).map(|profile| profile.name.to_owned()))
     }
@@ -177,7 +191,7 @@ impl Workspace {
         self.client.send(Some(&self.credential), request)
     }
 
-    /// As [`Workspace::send_bare`]; a body that is no JSON goes to `sink`, whatever its size.
+    /// As [`Workspace::send_bare`]; `sink` learns the head, and takes a body that is no JSON, whatever its size.
     pub(crate) fn download(&self, sink: &mut Sink<'_>, request: &Request<'_>) -> Result<Response> {
         self.client.download(sink, Some(&self.credential), request)
     }
@@ -191,23 +205,44 @@ impl Workspace {
 
     /// Walks over all items of a list, page by page; `each` says whether to go on.
     ///
-    /// `items` is the key that holds them; without it, the first list of each page.
-    pub(crate) fn pages(&self, request: &Request<'_>, items: Option<&str>, mut each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+    /// `items` is the key that holds them.
+    pub(crate) fn pages(&self, request: &Request<'_>, items: &str, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+        self.walk(request, Some(items), Self::send, each)
+    }
+
+    /// As [`Workspace::pages`] for lists that nobody here knows: the items are the first list of the first page, and refusals are told in the server's words alone.
+    pub(crate) fn pages_of_any(&self, request: &Request<'_>, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+        self.walk(request, None, Self::send_bare, each)
+    }
+
+    fn walk(
+        &self,
+        request: &Request<'_>,
+        items: Option<&str>,
+        send: impl Fn(&Self, &Request<'_>) -> Result<Response>,
+        mut each: impl FnMut(&Page<'_>) -> Result<bool>,
+    ) -> Result<()> {
         let mut request = request.clone();
+        let mut key = items.map(ToOwned::to_owned);
         let mut seen = std::collections::HashSet::new();
         loop {
-            let response = self.send(&request)?;
-            let page = response.parse(|body| paging::read_page(body, items))?;
-            let next = page.next.as_deref().map(ToOwned::to_owned);
+            let response = send(self, &request)?;
+            let page = response.parse(|body| paging::read_page(body, key.as_deref()))?;
             if !each(&page)? {
                 return Ok(());
             }
-            let Some(next) = next else { return Ok(()) };
-            if !seen.insert(next.clone()) {
-                return Err(Failure::new(format!("{} gives the same page of {} again and again", self.credential.host, request.path)).into());
+            let Some((name, next)) = page.next_query() else { return Ok(()) };
+            // SCIM tells on every page where it stands, and only a reader that looks for the list sees it.
+            if name == "page_token" && key.is_none() {
+                key = page.list.as_deref().filter(|key| !key.is_empty()).map(ToOwned::to_owned);
             }
-            request.query.retain(|(key, _)| key != "page_token");
-            request.query.push(("page_token".into(), next.into()));
+            if !seen.insert(next.clone()) {
+                let path = request.place();
+                return Err(
+                    Failure::new(format!("{} gives the same page of {path} again and again ({name} {})", self.credential.host, text::quoted(&next))).into()
+                );
+            }
+            request.ask_again_with(name, next);
         }
     }
 

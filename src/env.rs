@@ -46,6 +46,10 @@ pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
 
 // How the tool itself behaves.
 pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";
+pub(crate) const FALLBACK_CLI: &str = "DATABRICKS_FALLBACK_CLI";
+/// How many programs have handed over to each other so far.
+pub(crate) const FALLBACK_DEPTH: &str = "DATABRICKS_FALLBACK_DEPTH";
+pub(crate) const BUNDLE_ROOT: &str = "DATABRICKS_BUNDLE_ROOT";
 pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
 pub(crate) const CACHE_DIR: &str = "DATABRICKS_CACHE_DIR";
@@ -58,6 +62,7 @@ pub(crate) const NETRC: &str = "NETRC";
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
 
 // Conventions of home folders, shells, terminals and of the network.
+pub(crate) const PATH: &str = "PATH";
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
@@ -122,6 +127,9 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (LOG_FILE, "Where they are written: a path, `stderr` or `stdout`."),
     (CACHE_DIR, "The folder of what can be made again, such as the names for the Tab key; otherwise a folder below XDG_CACHE_HOME or ~/.cache."),
     (CACHE_ENABLED, "`false`: keep and use no such names."),
+    (FALLBACK_CLI, "The official CLI, to run the commands that this program does not have; see: databricks help fallback."),
+    (FALLBACK_DEPTH, "How many programs have handed over to each other so far; set for the official CLI, so that no circle comes about."),
+    (BUNDLE_ROOT, "The folder of a bundle; its host counts for the official CLI, so that it gets no credential from here."),
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (HOME, "The folder of .databrickscfg."),
     (SHELL, "The shell that `completion install` is for."),

@@ -53,9 +53,9 @@ pub fn run() -> ExitCode {
     let env = Env::of_process();
     let ui = Ui::new(&env);
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let outcome = dispatch(env, &ui, &arguments).and_then(|()| ui.flush().map(drop));
+    let outcome = dispatch(env, &ui, &arguments).and_then(|code| ui.flush().map(|_| code));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // What was printed before the error stays printed; if that fails too, the first error is the one to tell.
             let _shown = ui.flush();
@@ -64,29 +64,34 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<()> {
+fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     let env = match arguments.first() {
         // Compat: started through a path, the program tells SDKs below it where it is.
         Some(program) if program.contains(std::path::MAIN_SEPARATOR) && env.get(env::CLI_PATH).is_none() => env.with(env::CLI_PATH, program),
         _ => env,
     };
     if let Some(outcome) = completion::answer::answer(&env, ui, arguments) {
-        return outcome;
+        return outcome.map(|()| ExitCode::SUCCESS);
     }
     let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
             ui.out(&arguments::rendered(&error.render().to_string()));
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         Err(error) => return Err(mistake(&error, arguments).into()),
     };
     let words = words(&matches);
     let (node, known) = commands::walk(&words);
     let leaf = leaf(&matches);
+    // `help jobs` is as much about a command that is not here as `jobs` is.
+    let meant = if words == ["help"] { arguments::positionals(leaf) } else { words.clone() };
+    if let Some(code) = elsewhere(&env, &meant, words == meant)? {
+        return Ok(code);
+    }
     let globals = globals(&env, ui, leaf, &words[..known])?;
     if let Some(unknown) = words.get(known) {
-        return unknown_command(ui, node, &words[..known], unknown);
+        return unknown_command(ui, node, &words[..known], unknown).map(|()| ExitCode::SUCCESS);
     }
     let Some(node) = node else {
         if matches.get_flag("version") {
@@ -94,16 +99,38 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<()> {
         } else {
             ui.out(&commands::help_page(&[]));
         }
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     };
     if matches!(node, Node::Group(_) | Node::Api(_)) {
         ui.out(&commands::help_page(&words));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     check_arity(node, leaf, &words)?;
     let file = ProfileFile::locate(&env);
     let context = Context { env, ui, globals, file, command: words.join(" ") };
-    node.run(&context, leaf)
+    node.run(&context, leaf).map(|()| ExitCode::SUCCESS)
+}
+
+/// What is to be done about a command of the official CLI that is none of ours: the program that the user named for it takes over, or the error says what else there is.
+/// A word that nobody knows goes to that program too, if it is to be run and does not look like a slip.
+fn elsewhere(env: &Env, words: &[&str], is_run: bool) -> Result<Option<ExitCode>> {
+    let absent = commands::official::absent(words);
+    let is_new = || {
+        let ours = commands::root().iter().map(|node| node.name());
+        words.first().is_some_and(|word| commands::walk(&[word]).0.is_none() && text::closest(word, ours).is_none())
+    };
+    if absent.is_none() && !(is_run && is_new()) {
+        return Ok(None);
+    }
+    let file = ProfileFile::locate(env);
+    match (commands::fallback::program(env, &file)?, absent) {
+        (Some(program), _) => {
+            let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+            commands::fallback::hand_over(&program, env, &file, words, &arguments).map(Some)
+        }
+        (None, Some(absent)) => Err(absent.failure().into()),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The words of the command, up to and with the first that is none.

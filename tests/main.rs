@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "those rules are for the product")]
 
+#[cfg(target_os = "linux")]
+mod admin;
 mod architecture;
 mod completion;
 #[cfg(target_os = "linux")]

@@ -27,11 +27,17 @@ pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or as the method fails.
 pub(crate) fn acquire(settings: &Settings, env: &Env) -> Result<Credential> {
     let method = choose(settings)?;
-    for row in ATTRIBUTES.iter().filter(|row| row.secret && row.methods.contains(&method.name)) {
-        settings.check_bound(row.attr)?;
-    }
+    check_bound(settings, method)?;
     let Some(host) = settings.host()? else { return Err(nothing_applies(settings).into()) };
     (method.acquire)(settings, host, env)
+}
+
+/// Holds the secrets of a method to the host that they belong to.
+///
+/// # Errors
+/// If one stands in a profile of another host.
+pub(crate) fn check_bound(settings: &Settings, method: &Method) -> Result<()> {
+    ATTRIBUTES.iter().filter(|row| row.secret && row.methods.contains(&method.name)).try_for_each(|row| settings.check_bound(row.attr))
 }
 
 fn named(settings: &Settings, name: &str) -> Result<&'static Method> {

@@ -1,22 +1,21 @@
 //! `api`: any endpoint of the REST API, with the credential of the profile.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal as _, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, Group, Node, arguments, json_input};
 use crate::config::attributes::Attr;
-use crate::config::settings::{Settings, Source};
+use crate::config::settings::Source;
 use crate::context::{Context, Workspace};
 use crate::error::Failure;
-use crate::http::{Request, Verb};
+use crate::http::{Content, Head, Part, Request, Verb};
 use crate::text;
 use crate::ui::Audience;
-use crate::ui::progress::Progress;
+use crate::ui::progress::{Progress, grouped};
 
 pub(crate) static GROUP: Group = Group {
     name: "api",
@@ -61,7 +60,7 @@ const fn command(name: &'static str, about: &'static str, examples: &'static [&'
         name,
         about,
         details: "PATH starts with a slash. JSON comes back sorted, its numbers to the last digit; anything else goes to a file or pipe as it is. An error of the server is told in \
-                  its own words.",
+                  its own words. The workspace that a request names is that of --workspace-id, else of ?o= or ?w= in PATH, else of the profile; a PATH below /accounts/ID names none.",
         examples,
         usage: "PATH",
         arity: Arity::Exactly(1),
@@ -69,7 +68,7 @@ const fn command(name: &'static str, about: &'static str, examples: &'static [&'
         usage_on_error: true,
         flags: |command| {
             command
-                .arg(arguments::value("json", "json", "The request body, or the query of a GET: JSON, @file, or - for standard input"))
+                .arg(arguments::value("json", "json", "The request body, or the query of get, head and delete: JSON, @file, or - for standard input"))
                 .arg(arguments::switch("account", "Address the account: send no workspace id"))
                 .arg(arguments::value("workspace-id", "id", "Address this workspace"))
                 .arg(arguments::switch("paginate", "Follow the pages of a list and print all items as one array"))
@@ -86,15 +85,26 @@ fn run(context: &Context<'_>, matches: &ArgMatches, verb: Verb) -> Result<()> {
             .hint("Give what follows the host, such as: databricks api get /api/2.0/token/list")
             .into());
     }
-    let request = request(context, matches, verb, path)?;
-    let paginate = arguments::is_on(matches, "paginate");
-    if paginate && verb != Verb::Get {
-        return Err(context.usage_error(UsageError::new("--paginate goes with get")));
+    // The reader of addresses would drop some of these without a word, and ask for something else than was typed.
+    if path.contains(char::is_control) {
+        return Err(Failure::new(format!("{} is no path of the API: it holds control characters", text::quoted(path))).into());
     }
+    let paginate = arguments::is_on(matches, "paginate");
+    let include = arguments::is_on(matches, "include");
+    if paginate && (verb != Verb::Get || include) {
+        let with = if include { "--paginate and --include are mutually exclusive" } else { "--paginate goes with get" };
+        return Err(context.usage_error(UsageError::new(with)));
+    }
+    let addressed = Addressed::of(context, matches, path)?;
+    let request = request(context, matches, verb, path)?;
     let mut settings = context.settings()?;
-    address(context, matches, path, &mut settings)?;
+    match addressed {
+        Addressed::Workspace(id, source) => settings.replace(Attr::WorkspaceId, Some((id, source))),
+        Addressed::Account => settings.replace(Attr::WorkspaceId, None),
+        Addressed::AsConfigured => {}
+    }
     let workspace = context.workspace_of(settings)?;
-    if paginate { all_pages(context, &workspace, &request) } else { one_reply(context, &workspace, &request, arguments::is_on(matches, "include")) }
+    if paginate { all_pages(context, &workspace, &request) } else { one_reply(context, &workspace, &request, include) }
 }
 
 /// The request with its body or query.
@@ -104,9 +114,11 @@ fn request<'a>(context: &Context<'_>, matches: &ArgMatches, verb: Verb, path: &'
     let (text, origin) = json_input::read(argument)
         .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
     let json = json_input::any(&text, &origin).map_err(Failure::new)?.get();
-    if matches!(verb, Verb::Get | Verb::Head) {
+    // Compat: delete too, as the SDKs document it.
+    if matches!(verb, Verb::Get | Verb::Head | Verb::Delete) {
         if !json.starts_with('{') {
-            return Err(Failure::new("the --json of a get is its query: it must be an object, such as '{\"page_size\": 100}'").into());
+            let verb = verb.as_str().to_ascii_lowercase();
+            return Err(Failure::new(format!("the --json of {verb} becomes the query: it must be an object, such as '{{\"page_size\": 100}}'")).into());
         }
         let mut query = Vec::new();
         add_to_query("", json, &mut query)?;
@@ -143,26 +155,32 @@ fn add_to_query<'q>(prefix: &str, object: &str, query: &mut Vec<(Cow<'q, str>, C
     Ok(())
 }
 
-/// Decides which workspace the request names: the flag, the path's query, none for paths of the account, else that of the settings.
-fn address(context: &Context<'_>, matches: &ArgMatches, path: &str, settings: &mut Settings) -> Result<()> {
-    let account = arguments::is_on(matches, "account");
-    let given = arguments::text(matches, "workspace-id");
-    match given {
-        Some(_) if account => return Err(context.usage_error(UsageError::new("--account and --workspace-id are mutually exclusive"))),
-        Some(id) if id.trim().is_empty() => {
-            return Err(Failure::new("--workspace-id requires a value; use --account to scope this call to the account API").into());
-        }
-        Some(id) => settings.replace(Attr::WorkspaceId, Some((id, Source::Flag("--workspace-id")))),
-        None if account => settings.replace(Attr::WorkspaceId, None),
-        None => {
-            if let Some(id) = query_value(path, "o").or_else(|| query_value(path, "w")) {
-                settings.replace(Attr::WorkspaceId, Some((id, Source::Derived)));
-            } else if is_of_account(path) {
-                settings.replace(Attr::WorkspaceId, None);
+/// Which workspace a request names.
+enum Addressed<'a> {
+    Workspace(&'a str, Source),
+    /// None.
+    Account,
+    AsConfigured,
+}
+
+impl<'a> Addressed<'a> {
+    /// The flags decide, then the query of the path; paths of the account name none, all others that of the settings.
+    fn of(context: &Context<'_>, matches: &'a ArgMatches, path: &'a str) -> Result<Self> {
+        let account = arguments::is_on(matches, "account");
+        match arguments::text(matches, "workspace-id") {
+            Some(_) if account => Err(context.usage_error(UsageError::new("--account and --workspace-id are mutually exclusive"))),
+            Some(id) if id.trim().is_empty() => {
+                Err(Failure::new("--workspace-id requires a value; use --account to scope this call to the account API").into())
             }
+            Some(id) => Ok(Self::Workspace(id, Source::Flag("--workspace-id"))),
+            None if account => Ok(Self::Account),
+            None => Ok(match query_value(path, "o").or_else(|| query_value(path, "w")) {
+                Some(id) => Self::Workspace(id, Source::Derived),
+                None if is_of_account(path) => Self::Account,
+                None => Self::AsConfigured,
+            }),
         }
     }
-    Ok(())
 }
 
 fn query_value<'p>(path: &'p str, name: &str) -> Option<&'p str> {
@@ -183,58 +201,164 @@ fn is_of_account(path: &str) -> bool {
 }
 
 fn one_reply(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>, include: bool) -> Result<()> {
-    // A large body that is no JSON goes on as it comes, past the buffer of standard output.
-    let mut progress = Progress::new(context.ui);
-    let mut poured = 0;
-    let mut sink = |piece: &[u8]| {
-        if poured == 0 && std::io::stdout().is_terminal() && piece.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
-            return Err(Failure::new("the reply is not text: send it to a file with > FILE").into());
-        }
-        std::io::stdout().write_all(piece)?;
-        poured += piece.len();
-        progress.update(|| format!("Received {} kB …", poured / 1024));
-        Ok(())
+    let mut outlet = Outlet::new(context, include);
+    let outcome = workspace.download(&mut |part| outlet.take(part), request);
+    let response = match outlet.close()? {
+        Audience::Gone => return Ok(()),
+        Audience::Listening => outcome?,
     };
-    let response = if include { workspace.send_bare(request)? } else { workspace.download(&mut sink, request)? };
-    drop(progress);
-    if include {
-        context.ui.out_line(&format!("HTTP/1.1 {}", response.status));
-        for (name, value) in response.headers() {
-            context.ui.out_line(&format!("{name}: {value}"));
+    let content = response.head().content();
+    if response.body.trim_ascii().is_empty() {
+        // Compat: an empty body is null. An empty file is an empty file, and below the headers nothing needs to stand.
+        let is_file = request.verb == Verb::Get && content == Content::Other;
+        if !include && !is_file && outlet.poured == 0 {
+            context.ui.out("null\n");
         }
-        context.ui.out("\n");
-    }
-    if poured > 0 {
         return Ok(());
     }
-    let body = response.text()?;
-    match body.trim() {
-        "" => context.ui.out("null\n"),
-        json if serde_json::from_str::<&RawValue>(json).is_ok() => context.ui.out_json(json)?,
-        other => context.ui.out(&format!("{}\n", text::lines(other))),
+    match response.parse(serde_json::from_slice::<&RawValue>) {
+        Ok(json) => context.ui.out_json(json.get()),
+        Err(failure) if content == Content::Json => Err(failure.into()),
+        Err(_) => {
+            let _stopped = outlet.take(Part::Body(&response.body));
+            outlet.close().map(|_| ())
+        }
     }
-    Ok(())
+}
+
+/// Where a reply goes that is no JSON: a file or pipe gets its bytes, a terminal its text made safe.
+struct Outlet<'c> {
+    context: &'c Context<'c>,
+    /// Only where stdout is no terminal.
+    progress: Option<Progress<'c>>,
+    on_terminal: bool,
+    /// Whether status and headers are printed.
+    include: bool,
+    /// How many bytes are to come, where the reply says it.
+    expected: Option<u64>,
+    poured: u64,
+    /// The bytes of a character, or of a line end, that the next piece completes.
+    carried: Vec<u8>,
+    /// Why nothing more can be written: our trouble, not the server's.
+    failure: Option<anyhow::Error>,
+    audience: Audience,
+}
+
+impl<'c> Outlet<'c> {
+    fn new(context: &'c Context<'c>, include: bool) -> Self {
+        let on_terminal = context.ui.shows_on_terminal();
+        let progress = (!on_terminal).then(|| Progress::new(context.ui));
+        Self { context, progress, on_terminal, include, expected: None, poured: 0, carried: Vec::new(), failure: None, audience: Audience::Listening }
+    }
+
+    /// Takes a part of the reply. An error stops the reply; [`Outlet::close`] tells which.
+    fn take(&mut self, part: Part<'_>) -> Result<()> {
+        let written = match part {
+            Part::Head(head) => {
+                self.head(head);
+                Ok(Audience::Listening)
+            }
+            Part::Body(piece) => self.piece(piece),
+        };
+        match written {
+            Ok(Audience::Listening) => Ok(()),
+            Ok(Audience::Gone) => {
+                self.audience = Audience::Gone;
+                Err(Failure::new("nobody reads the output any more").into())
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                Err(Failure::new("the output cannot be written").into())
+            }
+        }
+    }
+
+    fn head(&mut self, head: Head<'_>) {
+        self.expected = head.length();
+        if self.include {
+            let ui = self.context.ui;
+            ui.out_line(&format!("HTTP/1.1 {}", head.status_line()));
+            for (name, value) in head.headers() {
+                ui.out_line(&format!("{name}: {value}"));
+            }
+            ui.out("\n");
+        }
+    }
+
+    fn piece(&mut self, piece: &[u8]) -> Result<Audience> {
+        let ui = self.context.ui;
+        self.poured += piece.len() as u64;
+        if !self.on_terminal {
+            let (poured, expected) = (self.poured, self.expected);
+            if let Some(progress) = &mut self.progress {
+                progress.update(|| match expected {
+                    Some(expected) => format!("Received {} of {} kB …", kilobytes(poured), kilobytes(expected)),
+                    None => format!("Received {} kB …", kilobytes(poured)),
+                });
+            }
+            return ui.pour(piece);
+        }
+        self.carried.extend_from_slice(piece);
+        let complete = match std::str::from_utf8(&self.carried) {
+            Ok(_) => self.carried.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(not_text()),
+        };
+        let complete = complete - usize::from(self.carried[..complete].ends_with(b"\r"));
+        let text = String::from_utf8(self.carried.drain(..complete).collect())?;
+        if text.contains('\0') {
+            return Err(not_text());
+        }
+        ui.out(&text::lines(&text.replace("\r\n", "\n")));
+        ui.flush()
+    }
+
+    /// Ends the progress line. Whether somebody still reads, or why nothing more could be written.
+    fn close(&mut self) -> Result<Audience> {
+        self.progress = None;
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        if !self.carried.is_empty() && self.audience == Audience::Listening {
+            let rest = String::from_utf8(std::mem::take(&mut self.carried)).map_err(|_| not_text())?;
+            self.context.ui.out(&text::lines(&rest));
+        }
+        Ok(self.audience)
+    }
+}
+
+fn not_text() -> anyhow::Error {
+    Failure::new("the reply is not text and would garble the terminal").hint("Send it to a file: add > FILE").into()
+}
+
+fn kilobytes(bytes: u64) -> String {
+    grouped(usize::try_from(bytes / 1000).unwrap_or(usize::MAX))
 }
 
 /// All items of all pages as one array, written page by page.
 fn all_pages(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>) -> Result<()> {
     let mut array = context.ui.json_array();
     let mut count = 0;
+    let mut next = None;
     let mut progress = Progress::new(context.ui);
-    let outcome = workspace.pages(request, None, |page| {
+    let outcome = workspace.pages_of_any(request, |page| {
+        if page.list.is_none() && page.other && next.is_none() {
+            return Err(Failure::new(format!("the reply to {} holds no list", request.place())).hint("Leave out --paginate").into());
+        }
         for item in &page.items {
             context.ui.out(&array.item(item.get())?);
         }
         count += page.items.len();
-        progress.update(|| format!("Received {count} items …"));
+        next = page.next_query();
+        progress.update(|| format!("Received {} items …", grouped(count)));
         Ok(context.ui.flush()? == Audience::Listening)
     });
     drop(progress);
-    if count > 0 {
+    if let Err(error) = outcome {
+        let Some((name, value)) = next.filter(|_| count > 0) else { return Err(error) };
         // What came is kept; the array stays open, so that nobody takes a part for the whole.
-        outcome.with_context(|| format!("the list broke off after {count} items"))?;
-    } else {
-        outcome?;
+        context.ui.out("\n");
+        return Err(error.context(format!("the list broke off after {count} items, before {name}={}", text::one_line(&text::shortened(&value, 200)))));
     }
     context.ui.out(array.end());
     Ok(())

@@ -39,7 +39,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
     let mut sighting = Sighting::of(&rest::LIST_CLUSTERS);
-    workspace.pages(&request, Some(list.items), |page| {
+    workspace.pages(&request, list.items, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             if let Some(sighting) = &mut sighting {

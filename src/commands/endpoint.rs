@@ -11,6 +11,7 @@ use crate::clock;
 use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, arguments, help, json_input};
+use crate::config::attributes::Attr;
 use crate::context::{Context, OutputFormat, Workspace};
 use crate::duration;
 use crate::error::Failure;
@@ -51,6 +52,7 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
             Shape::Boolean => arguments::switch(name, field.about),
             Shape::Integer | Shape::Seconds { .. } => arguments::value(name, "number", field.about),
             Shape::Texts => arguments::value(name, "list", field.about),
+            Shape::Span => arguments::value(name, "duration", field.about),
             _ => arguments::value(name, "text", field.about),
         });
         if let Shape::Seconds { human } = field.shape {
@@ -87,15 +89,23 @@ fn each_picker(endpoint: &'static Endpoint) -> Option<(&'static Field, &'static 
 /// Does the call.
 pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<()> {
     let mut given = from_flags(context, endpoint, matches)?;
-    let flags_given = given.len();
     if let Some(argument) = arguments::text(matches, "json") {
         given.extend(from_json(context, endpoint, matches, argument)?);
     }
     let limit = limit(context, matches)?;
     let kept = kept(context, endpoint, matches)?;
-    let workspace = context.workspace()?;
+    let of_account = endpoint.fields.iter().any(|field| matches!(field.input, Input::Setting(Attr::AccountId)));
+    let workspace = if of_account { context.account()? } else { context.workspace()? };
+    let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag");
+    let lacks_body = needs_body(endpoint, &given);
+    if lacks_body && arguments::text(matches, "json").is_none() {
+        return Err(needs_json().into());
+    }
     from_arguments(context, endpoint, matches, &workspace, &mut given)?;
-    if let Some((field, picker)) = each_picker(endpoint).filter(|(field, _)| !given.iter().any(|(present, _)| present.name == field.name)) {
+    if lacks_body {
+        return Err(needs_json().into());
+    }
+    if let Some((field, picker)) = each_picker(endpoint) {
         return for_each(context, endpoint, matches, &workspace, &given, field, picker);
     }
     let is_given = |given: &[Given<'_>], field: &Field| given.iter().any(|(present, _)| present.name == field.name);
@@ -104,9 +114,6 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
             given.push((field, Cow::Owned(quoted(&default()))));
         }
     }
-    if endpoint.json && !given.iter().skip(flags_given.min(given.len())).any(|(field, _)| field.place == Place::Body) && needs_body(endpoint, &given) {
-        return Err(Failure::new("please provide command input in JSON format by specifying the --json flag").into());
-    }
     let request = request(endpoint, &given);
     match &endpoint.reply {
         Reply::Empty => workspace.send(&request).map(drop)?,
@@ -114,7 +121,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
             let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
             context.ui.out_json(response.text()?)?;
             if endpoint.mints {
-                handed_over(context, &response)?;
+                handed_over(context, &given, &response)?;
             }
         }
         Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, &Wanted { limit, kept }),
@@ -125,7 +132,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
 }
 
 /// A new credential that nobody could read is no success: its owner is told what to revoke.
-fn handed_over(context: &Context<'_>, reply: &Response) -> Result<()> {
+fn handed_over(context: &Context<'_>, given: &[Given<'_>], reply: &Response) -> Result<()> {
     let why = match context.ui.flush() {
         Ok(Audience::Listening) => return Ok(()),
         Ok(Audience::Gone) => "nobody reads standard output".to_owned(),
@@ -133,10 +140,18 @@ fn handed_over(context: &Context<'_>, reply: &Response) -> Result<()> {
     };
     let failure = Failure::new(format!("a credential was created, but could not be handed over: {why}"));
     let info: Option<Item<'_>> = reply.parse(serde_json::from_slice::<Item<'_>>).ok();
-    let id = info.and_then(|reply| serde_json::from_str::<Item<'_>>(reply.get("token_info")?).ok().map(|info| text_of(&info, "token_id")));
-    let word = context.command.split(' ').next().unwrap_or_default();
-    Err(match id.filter(|id| !id.is_empty()) {
-        Some(id) => failure.hint(format!("Revoke it: databricks {word} delete {}", text::one_line(&id))),
+    let group = context.command.rsplit_once(' ').map_or(context.command.as_str(), |(group, _)| group);
+    let revoking = info.and_then(|reply| match reply.get("token_info") {
+        Some(info) => Some(text_of(&serde_json::from_str::<Item<'_>>(info).ok()?, "token_id")),
+        // The secret of a service principal.
+        None if reply.get("secret").is_some() => {
+            let (_, principal) = given.iter().rfind(|(field, _)| field.place == Place::Path && matches!(field.input, Input::Required(_)))?;
+            Some(format!("{} {}", plain(principal), text_of(&reply, "id")))
+        }
+        None => None,
+    });
+    Err(match revoking.filter(|words| !words.is_empty()) {
+        Some(words) => failure.hint(format!("Revoke it: databricks {group} delete {}", text::one_line(&words))),
         None => failure.hint("It expires by itself; ask for another one"),
     }
     .into())
@@ -152,7 +167,14 @@ fn for_each(
     field: &'static Field,
     picker: &'static Picker,
 ) -> Result<()> {
-    let mut ids: Vec<String> = arguments::positionals(matches).into_iter().filter(|id| !id.is_empty()).map(ToOwned::to_owned).collect();
+    let mut ids: Vec<String> = Vec::new();
+    // The value that --json gave, or else the arguments; one that is named twice is meant once.
+    let in_json = given.iter().rfind(|(present, _)| present.name == field.name).map(|(_, value)| plain(value));
+    for id in in_json.into_iter().chain(arguments::positionals(matches).into_iter().map(ToOwned::to_owned)) {
+        if !id.is_empty() && !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
     if ids.is_empty() {
         ids.push(pick(context, workspace, picker)?);
     }
@@ -173,22 +195,42 @@ fn for_each(
         }
     }
     let mut failed: Vec<(String, anyhow::Error)> = Vec::new();
+    let mut tried = 0;
     for id in &ids {
         let mut given: Vec<Given<'_>> = given.to_vec();
         given.push((field, Cow::Owned(quoted(id))));
+        tried += 1;
         match workspace.send(&request(endpoint, &given)) {
             Ok(_) => seen::learn(&context.env, place, endpoint, &given),
-            Err(error) => failed.push((text::one_line(id).into_owned(), error)),
+            Err(error) => {
+                // Where the service is not reached, the next call would only wait for the same.
+                let unreachable = error.downcast_ref::<NetworkError>().is_some();
+                failed.push((text::one_line(id).into_owned(), error));
+                if unreachable {
+                    break;
+                }
+            }
         }
     }
-    match failed.len() {
-        0 => Ok(()),
-        1 if ids.len() == 1 => failed.pop().map_or(Ok(()), |(_, error)| Err(error)),
-        several => {
-            let lines: Vec<_> = failed.iter().map(|(id, error)| format!("{id}: {}", format!("{error:#}").lines().next().unwrap_or_default())).collect();
-            Err(Failure::new(format!("{several} of {} failed, the others are done:\n{}", ids.len(), lines.join("\n"))).into())
-        }
+    if failed.is_empty() {
+        return Ok(());
     }
+    if ids.len() == 1 {
+        return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
+    }
+    let untried = &ids[tried..];
+    let mut message = match (untried.len(), ids.len() - failed.len() - untried.len()) {
+        (_, 0) => format!("none of {} could be done:", ids.len()),
+        (0, _) => format!("{} of {} failed, the others are done:", failed.len(), ids.len()),
+        (more, done) => format!("{} of {} failed, {more} were not tried, {done} are done:", failed.len(), ids.len()),
+    };
+    for (id, error) in &failed {
+        message += &format!("\n{id}: {}", format!("{error:#}").lines().next().unwrap_or_default());
+    }
+    for id in untried {
+        message += &format!("\n{}: not tried", text::one_line(id));
+    }
+    Err(Failure::new(message).into())
 }
 
 fn capitalised(word: &str) -> String {
@@ -224,9 +266,9 @@ fn say_how_to_check(context: &Context<'_>, endpoint: &Endpoint, error: anyhow::E
     }
 }
 
-/// Whether the call makes no sense without a body that only `--json` can give.
+/// Whether the call makes no sense without a body that only `--json` can give: an empty change, or an empty state that would replace what is there.
 fn needs_body(endpoint: &Endpoint, given: &[Given<'_>]) -> bool {
-    endpoint.verb == Verb::Patch && !given.iter().any(|(field, _)| field.place == Place::Body)
+    endpoint.json && matches!(endpoint.verb, Verb::Patch | Verb::Put) && !given.iter().any(|(field, _)| field.place == Place::Body)
 }
 
 fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches) -> Result<Vec<Given<'static>>> {
@@ -246,6 +288,10 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
                     (None, _) => seconds,
                 }
             }
+            Shape::Span => match arguments::text(matches, &name).filter(|text| !text.is_empty()) {
+                Some(text) => Some(Cow::Owned(quoted(&format!("{}s", duration::seconds(text).map_err(|reason| refuse(text, &name, &reason))?)))),
+                None => None,
+            },
             Shape::Texts => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(list_of(text.split(',').map(str::trim)))),
             _ => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(quoted(text))),
         };
@@ -271,7 +317,7 @@ fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMa
     let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
     if !flaws.is_empty() && endpoint.mints && !arguments::is_on(matches, "lenient") {
         let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
-        let known: Vec<_> = endpoint.fields.iter().map(|field| field.name).collect();
+        let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
         return Err(Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
             .hint(format!("It takes: {}", known.join(", ")))
             .hint("To send it without these fields, as the official CLI does, add --lenient")
@@ -346,7 +392,7 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     let mut ids = Vec::new();
     let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
-    workspace.pages(&list_request(picker.from), Some(list.items), |page| {
+    workspace.pages(&list_request(picker.from), list.items, |page| {
         for raw in &page.items {
             let item: Item<'_> = serde_json::from_str(raw.get())?;
             if let Some(sighting) = &mut sighting {
@@ -424,9 +470,11 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     let mut array = context.ui.json_array();
     let now = clock::now();
     let mut shown = 0;
+    let mut listed = 0;
     let mut sighting = Sighting::of(endpoint);
     let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
-    workspace.pages(request, Some(list.items), |page| {
+    workspace.pages(request, list.items, |page| {
+        listed += page.items.len();
         for raw in &page.items {
             if shown == *limit {
                 break;
@@ -460,6 +508,8 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     })?;
     if as_json {
         context.ui.out(array.end());
+    } else if shown == 0 && context.ui.talks_to_terminal() && context.ui.flush()? == Audience::Listening {
+        context.ui.note(&if listed == 0 { "There are none.".to_owned() } else { format!("None of {listed} is like that.") });
     }
     let _shown = context.ui.flush()?;
     if let Some(sighting) = sighting {

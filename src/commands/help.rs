@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use crate::auth::METHODS;
-use crate::commands::{Arity, Command, arguments, command_line, walk};
+use crate::commands::{Arity, Command, arguments, command_line, fallback, walk};
 use crate::config::attributes::{ATTRIBUTES, Attribute};
 use crate::context::Context;
 use crate::env;
@@ -38,6 +38,7 @@ pub(crate) static TOPICS: &[Topic] = &[
     Topic { name: "config", about: "The profile file, and which value counts", text: config },
     Topic { name: "environment", about: "The environment variables that are read", text: environment },
     Topic { name: "exit-codes", about: "What the exit code and the two output streams tell a script", text: exit_codes },
+    Topic { name: "fallback", about: "What becomes of commands that only the official CLI has", text: || fallback::ABOUT.replace('`', "") },
 ];
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {

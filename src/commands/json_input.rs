@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::files;
-use crate::rest::{Field, Shape};
+use crate::rest::{Field, Place, Shape};
 
 /// Largest body that is read from a file.
 const SIZE_LIMIT: u64 = 16 << 20;
@@ -56,8 +56,11 @@ pub(crate) fn read(argument: &str) -> Result<(Cow<'_, str>, String), String> {
         },
         None if argument == "-" => {
             let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), SIZE_LIMIT), &mut bytes)
+            std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), SIZE_LIMIT + 1), &mut bytes)
                 .map_err(|error| format!("read standard input: {error}"))?;
+            if bytes.len() as u64 > SIZE_LIMIT {
+                return Err(format!("read standard input: it is larger than {} MiB", SIZE_LIMIT >> 20));
+            }
             Ok((Cow::Owned(text_of(bytes, "standard input")?), "(stdin)".to_owned()))
         }
         None => Ok((Cow::Borrowed(argument), "(inline)".to_owned())),
@@ -95,7 +98,8 @@ pub(crate) fn check(text: &str, origin: &str, fields: &[Field]) -> Result<(Body,
     let mut flaws = Vec::new();
     for (key, raw) in &object.0 {
         let value_at = offset(text, raw.get());
-        let Some(field) = fields.iter().find(|field| field.name == key) else {
+        // What belongs into the path or the query is no field of the body, whatever it is called.
+        let Some(field) = fields.iter().find(|field| field.name == key && field.place == Place::Body) else {
             let (line, column) = place(text, key_offset(text, value_at));
             flaws.push(Flaw { what: format!("unknown field: {}", crate::text::one_line(key)), field: None, origin: origin.to_owned(), line, column });
             continue;
@@ -120,7 +124,7 @@ fn fitted(raw: &str, shape: Shape) -> Result<Option<Cow<'_, str>>, String> {
     let same = Ok(Some(Cow::Borrowed(raw)));
     match (shape, kind_of(raw)) {
         (_, "null") => Ok(None),
-        (Shape::Text, "a string") | (Shape::Boolean, "a boolean") | (Shape::Texts | Shape::Objects, "a list") | (Shape::Object, "an object") => {
+        (Shape::Text | Shape::Span, "a string") | (Shape::Boolean, "a boolean") | (Shape::Texts | Shape::Objects, "a list") | (Shape::Object, "an object") => {
             let inside = match shape {
                 Shape::Texts => serde_json::from_str::<Vec<String>>(raw).is_ok(),
                 Shape::Objects => serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(raw).is_ok(),

@@ -14,10 +14,12 @@ mod cluster_picker;
 pub(crate) mod completion;
 mod configure;
 mod endpoint;
+pub(crate) mod fallback;
 mod help;
 mod json_input;
 #[cfg(test)]
 mod manual;
+pub(crate) mod official;
 #[cfg(test)]
 mod reference;
 mod seen;

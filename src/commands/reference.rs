@@ -15,6 +15,7 @@ fn document() -> String {
     for node in root() {
         describe(*node, &mut vec![], &mut page);
     }
+    page += &format!("\n## Commands of the official CLI\n\n```text\n{}```\n", crate::commands::fallback::ABOUT);
     page += "\n## Auth types\n\nIn the order in which they are tried where `auth_type` names none.\n\n| auth type | name | needs, beside the host |\n|---|---|---|\n";
     for method in METHODS {
         let mut needs: Vec<_> = method.needs.iter().map(|attr| format!("`{}`", attr.name())).collect();

@@ -21,6 +21,8 @@ const FILE_NAME: &str = ".databrickscfg";
 const SIZE_LIMIT: u64 = 16 << 20;
 /// The key in `[__settings__]` that names the profile to use when nobody names one.
 const DEFAULT_PROFILE_KEY: &str = "default_profile";
+/// The key in `[__settings__]` that names the program for commands that we do not have.
+const FALLBACK_CLI_KEY: &str = "fallback_cli";
 
 /// The profile file of this run, read at most once and only if somebody asks.
 #[derive(Debug)]
@@ -112,6 +114,12 @@ impl ProfileFile {
     pub(crate) fn default_profile(&self) -> Result<Option<Cow<'_, str>>> {
         let name = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY));
         Ok(name.filter(|name| !name.is_empty()))
+    }
+
+    /// The program that `[__settings__]` names for commands that we do not have.
+    pub(crate) fn fallback_cli(&self) -> Result<Option<Cow<'_, str>>> {
+        let path = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, FALLBACK_CLI_KEY));
+        Ok(path.filter(|path| !path.is_empty()))
     }
 
     /// Every profile in file order: the sections with a host or an account.

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use reqwest::{Method, Url};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -36,8 +36,73 @@ const WORKSPACE_ID: HeaderName = HeaderName::from_static("x-databricks-workspace
 /// Takes a sentence for the person at the terminal.
 pub(crate) type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Takes the pieces of a large body.
-pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> anyhow::Result<()> + 'a;
+/// Takes a reply as it comes.
+pub(crate) type Sink<'a> = dyn FnMut(Part<'_>) -> anyhow::Result<()> + 'a;
+
+/// A part of a reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'p> {
+    /// Once, of the reply that counts: success or final refusal.
+    Head(Head<'p>),
+    /// A piece of a body that is no JSON.
+    Body(&'p [u8]),
+}
+
+/// Status and headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'h> {
+    pub(crate) status: u16,
+    headers: &'h HeaderMap,
+}
+
+impl<'h> Head<'h> {
+    pub(super) fn new(status: u16, headers: &'h HeaderMap) -> Self {
+        Self { status, headers }
+    }
+
+    /// All headers in the order of their names; values that are not ASCII are left out.
+    pub(crate) fn headers(self) -> impl Iterator<Item = (&'h str, &'h str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// As the first line of a reply shows it: `200 OK`.
+    pub(crate) fn status_line(self) -> String {
+        let reason = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+        format!("{} {reason}", self.status).trim_end().to_owned()
+    }
+
+    /// What the reply says of its body.
+    pub(crate) fn content(self) -> Content {
+        let Some(kind) = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return Content::Unsaid };
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.rsplit('/').next() {
+            Some("json") => Content::Json,
+            Some(kind) if kind.ends_with("+json") => Content::Json,
+            Some("html") => Content::Page,
+            _ => Content::Other,
+        }
+    }
+
+    /// Whether the body goes to the sink as it comes: success, and no JSON by its own words.
+    fn is_poured(self) -> bool {
+        (200..300).contains(&self.status) && self.content() == Content::Other
+    }
+
+    /// How many bytes the body has, where the reply says it.
+    pub(crate) fn length(self) -> Option<u64> {
+        self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+}
+
+/// What a reply says that its body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Json,
+    /// HTML: no API answers with it.
+    Page,
+    Other,
+    Unsaid,
+}
 
 /// How a client behaves: bounds, and who is told.
 pub(crate) struct Options {
@@ -140,12 +205,8 @@ struct Reply {
 struct Refusal {
     error: ApiError,
     retry_after: Option<String>,
-}
-
-impl Refusal {
-    fn at_once(error: ApiError) -> Self {
-        Self { error, retry_after: None }
-    }
+    status: u16,
+    headers: HeaderMap,
 }
 
 impl Reply {
@@ -176,7 +237,8 @@ impl Client {
         self.send_to(None, signer, request)
     }
 
-    /// As [`Client::send`], but the body of a successful reply that is no JSON goes to `sink`, piece by piece and of any size; the response then has none.
+    /// As [`Client::send`], and `sink` learns the head of the reply, also of one that refuses. The body of a successful reply that says it is neither JSON nor a page
+    /// goes there too, piece by piece and of any size; the response then has none.
     pub(crate) fn download(&self, sink: &mut Sink<'_>, signer: Option<&dyn Sign>, request: &Request<'_>) -> anyhow::Result<Response> {
         self.send_to(Some(&RefCell::new(sink)), signer, request)
     }
@@ -193,14 +255,25 @@ impl Client {
             let retry = |trouble| policy.wait(trouble, request.repeat, progress, clock::now(), random());
             let (wait, cause) = match outcome {
                 Ok(reply) => match self.judge(&prepared, reply) {
-                    Ok(response) => return Ok(response),
+                    Ok(response) => {
+                        let head = response.head();
+                        if let Some(sink) = sink.filter(|_| !head.is_poured()) {
+                            (sink.borrow_mut())(Part::Head(head))?;
+                        }
+                        return Ok(response);
+                    }
                     Err(refusal) => {
-                        let Refusal { error, retry_after } = *refusal;
+                        let Refusal { error, retry_after, status, headers } = *refusal;
                         let trouble =
                             Trouble::Refused { status: error.status, retry_after: retry_after.as_deref(), message: &error.message, quota: error.is_quota() };
                         match retry(trouble) {
                             Some(wait) => (wait, if error.status == 429 { "asks for fewer requests" } else { "is not available right now" }),
-                            None => return Err(error.into()),
+                            None => {
+                                if let Some(sink) = sink {
+                                    (sink.borrow_mut())(Part::Head(Head { status, headers: &headers }))?;
+                                }
+                                return Err(error.into());
+                            }
                         }
                     }
                 },
@@ -255,8 +328,8 @@ impl Client {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             *wire.body_mut() = Some(body.to_vec().into());
         } else if !matches!(*wire.method(), Method::GET | Method::HEAD | Method::DELETE) {
-            // An empty body with a length: some servers ask for one.
-            *wire.body_mut() = Some(Vec::new().into());
+            // Some servers ask for a length where a body might be; the library sends none for an empty body.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *wire.headers_mut() = headers;
         Ok(Prepared { request, wire, secrets })
@@ -343,12 +416,15 @@ impl Client {
         let headers = incoming.headers().clone();
         let body = if status.is_redirection() {
             None
-        } else if let Some(sink) = sink.filter(|_| status.is_success() && !speaks_json(&headers)) {
-            self.pour(&mut incoming, sink).await?;
+        } else if let Some(sink) = sink.filter(|_| Head { status: status.as_u16(), headers: &headers }.is_poured()) {
+            self.pour(&mut incoming, Head { status: status.as_u16(), headers: &headers }, sink).await?;
             None
         } else {
             let limit = if status.is_success() { self.options.max_body } else { LARGEST_ERROR.min(self.options.max_body) };
-            let too_large = || Break::new(NetworkErrorKind::TooLarge, format!("it is larger than {limit} bytes"));
+            let too_large = || {
+                Break::new(NetworkErrorKind::TooLarge, format!("it is larger than {limit} bytes, the most that is read at once"))
+                    .hint("Ask for less: with the filters of the call, or in pages (page_size)")
+            };
             let told = incoming.content_length().and_then(|length| usize::try_from(length).ok());
             if status.is_success() && incoming.content_length().is_some() && told.is_none_or(|told| told > limit) && prepared.request.verb != super::Verb::Head
             {
@@ -382,9 +458,12 @@ impl Client {
     }
 
     /// Hands a body on as it comes. What went wrong after the first piece is final: the piece cannot be taken back.
-    async fn pour(&self, incoming: &mut reqwest::Response, sink: &RefCell<&mut Sink<'_>>) -> Result<(), Break> {
+    async fn pour(&self, incoming: &mut reqwest::Response, head: Head<'_>, sink: &RefCell<&mut Sink<'_>>) -> Result<(), Break> {
         let mut poured = 0;
-        let broken_off = |poured: usize, why: &str| Break::new(NetworkErrorKind::Protocol, format!("it broke off after {poured} bytes: {why}"));
+        let of_all = head.length().map_or(String::new(), |length| format!(" of {length}"));
+        let broken_off = |poured: usize, why: &str| Break::new(NetworkErrorKind::Protocol, format!("it broke off after {poured}{of_all} bytes: {why}"));
+        let pass_on = |part: Part<'_>, poured| (sink.borrow_mut())(part).map_err(|error| broken_off(poured, &format!("{error:#}")));
+        pass_on(Part::Head(head), poured)?;
         loop {
             let piece = match tokio::time::timeout(self.options.inactivity_timeout, incoming.chunk()).await {
                 Ok(Ok(None)) => return Ok(()),
@@ -392,7 +471,7 @@ impl Client {
                 Ok(Err(_)) => return Err(broken_off(poured, "the connection was closed")),
                 Err(_) => return Err(broken_off(poured, "nothing more came")),
             };
-            (sink.borrow_mut())(&piece).map_err(|error| broken_off(poured, &format!("{error:#}")))?;
+            pass_on(Part::Body(&piece), poured)?;
             poured += piece.len();
         }
     }
@@ -401,21 +480,22 @@ impl Client {
     fn judge(&self, prepared: &Prepared<'_>, reply: Reply) -> Result<Response, Box<Refusal>> {
         let request = prepared.request;
         let status = reply.status;
+        let refusal = |reply: &Reply, error, retry_after| Err(Box::new(Refusal { error, retry_after, status, headers: reply.headers.clone() }));
         if (300..400).contains(&status) {
             // A service that puts what it was sent into the name of the place must not make us print it.
             let location = reply.header(&LOCATION).filter(|location| !prepared.secrets.are_in(location));
             let mut error = ApiError::redirect(request, &self.host, status, location);
             error.message = prepared.secrets.hide(&error.message).into_owned();
-            return Err(Box::new(Refusal::at_once(error)));
+            return refusal(&reply, error, None);
         }
         let request_id = ["x-request-id", "x-databricks-request-id", "x-ms-request-id"].iter().find_map(|name| reply.headers.get(*name)?.to_str().ok());
         let body = reply.body.as_deref().map_or(&[][..], Vec::as_slice);
         if !(200..300).contains(&status) {
             let error = ApiError::read(request, status, request_id, body, &prepared.secrets);
-            return Err(Box::new(Refusal { error, retry_after: reply.header(&RETRY_AFTER).map(str::to_owned) }));
+            return refusal(&reply, error, reply.header(&RETRY_AFTER).map(str::to_owned));
         }
         if body.trim_ascii_start().starts_with(b"<") {
-            return Err(Box::new(Refusal::at_once(ApiError::page(request, status))));
+            return refusal(&reply, ApiError::page(request, status), None);
         }
         Ok(Response { status, body: reply.body.unwrap_or_default(), headers: reply.headers, place: request.place() })
     }
@@ -425,11 +505,6 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Client").field("host", &self.host).field("route", &self.route).finish_non_exhaustive()
     }
-}
-
-/// Whether a reply says that it is JSON; one that says nothing is taken for it.
-fn speaks_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_none_or(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().ends_with("json")))
 }
 
 /// Evenly distributed, for spreading waits; no secret depends on it.

@@ -295,6 +295,11 @@ impl Break {
         Self { kind, sent: true, reason: reason.into(), hint: None }
     }
 
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     /// From an error of the HTTP library, whose own text is never shown: it may hold the address with its query.
     pub(super) fn from_library(error: &reqwest::Error, host: &Host, route: &Route) -> Self {
         let cause = Cause::of(error);

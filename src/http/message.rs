@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::client::Head;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::secret::Secret;
@@ -174,6 +175,16 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// The same request with another value for one parameter of its query, wherever the query stands.
+    pub(crate) fn ask_again_with(&mut self, name: &'static str, value: String) {
+        if let Some((path, query)) = self.path.split_once('?') {
+            let others: Vec<_> = query.split('&').filter(|pair| pair.split('=').next() != Some(name)).collect();
+            self.path = if others.is_empty() { path.to_owned() } else { format!("{path}?{}", others.join("&")) }.into();
+        }
+        self.query.retain(|(key, _)| key != name);
+        self.query.push((name.into(), value.into()));
+    }
+
     /// Verb and path without the query, as messages name the request.
     pub(crate) fn place(&self) -> String {
         format!("{} {}", self.verb, self.shown_path())
@@ -202,9 +213,8 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// All headers in the order of their names; values that are not ASCII are left out.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    pub(crate) fn head(&self) -> Head<'_> {
+        Head::new(self.status, &self.headers)
     }
 
     /// The body as text.
@@ -263,6 +273,17 @@ mod tests {
         for verb in [Verb::Post, Verb::Put, Verb::Patch, Verb::Delete] {
             assert_eq!(Request::new(verb, "/x").repeat, Repeat::OnlyIfRefused);
         }
+    }
+
+    #[test]
+    fn the_next_page_replaces_the_token_wherever_it_stands() {
+        let mut request = Request::get("/x?page_token=a&count=5").query("page_token", "b").query("q", "c");
+        request.ask_again_with("page_token", "d".to_owned());
+        assert_eq!(request.path, "/x?count=5");
+        assert_eq!(request.query, [("q".into(), "c".into()), ("page_token".into(), "d".into())] as [(Cow<'_, str>, Cow<'_, str>); 2]);
+        let mut request = Request::get("/x?page_token=a");
+        request.ask_again_with("page_token", "d".to_owned());
+        assert_eq!(request.path, "/x");
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod trace;
 mod trust;
 mod user_agent;
 
-pub(crate) use client::{Client, Options, Sink};
+pub(crate) use client::{Client, Content, Head, Options, Part, Sink};
 pub(crate) use error::{ApiError, NetworkError, NetworkErrorKind};
 pub(crate) use message::{Repeat, Request, Response, Sign, Verb};
 pub(crate) use trace::Trace;

@@ -192,6 +192,8 @@ pub(crate) enum Shape {
     Seconds {
         human: &'static str,
     },
+    /// A span as protobuf's JSON writes it, seconds with an s; the flag takes `90d` or `12h` too.
+    Span,
     Boolean,
     Texts,
     Object,
@@ -202,7 +204,7 @@ impl Shape {
     /// As error messages call it.
     pub(crate) fn noun(self) -> &'static str {
         match self {
-            Self::Text => "a string",
+            Self::Text | Self::Span => "a string",
             Self::Integer | Self::Seconds { .. } => "an integer",
             Self::Boolean => "a boolean",
             Self::Texts => "a list of strings",

@@ -21,7 +21,7 @@ pub(crate) static ACCOUNT_GROUP: Group = Group {
 const PRINCIPAL: Field =
     Field::argument("service_principal_id", Place::Path, "The service principal ID", "The number of the service principal (not its application id)");
 const SECRET: Field = Field::argument("secret_id", Place::Path, "The secret ID", "The id of the secret, as list shows it");
-const LIFETIME: Field = Field::flag("lifetime", Shape::Text, "How long the secret lives, in seconds with an s: 3600s; two years if not given");
+const LIFETIME: Field = Field::flag("lifetime", Shape::Span, "How long the secret lives: 3600s, 12h, 90d; two years if not given");
 const ACCOUNT: Field = Field { name: "account_id", place: Place::Path, input: Input::Setting(Attr::AccountId), shape: Shape::Text, about: "", default: None };
 
 const COLUMNS: &[Column] = &[
@@ -36,7 +36,7 @@ static CREATE: Endpoint = Endpoint {
     name: "create",
     about: "Create an OAuth secret for a service principal; it is shown once",
     details: "The reply holds the secret: keep it, nobody shows it again. A service principal has at most five.",
-    examples: &["databricks service-principal-secrets-proxy create 5678 --lifetime 86400s"],
+    examples: &["databricks service-principal-secrets-proxy create 5678 --lifetime 90d | jq -r .secret"],
     verb: Verb::Post,
     path: "/api/2.0/accounts/servicePrincipals/{service_principal_id}/credentials/secrets",
     fields: &[PRINCIPAL, LIFETIME],

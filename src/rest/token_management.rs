@@ -2,7 +2,7 @@
 //! <https://docs.databricks.com/api/workspace/tokenmanagement>
 
 use crate::http::Verb;
-use crate::rest::tokens::{EXPIRING_WITHIN, UNUSED_FOR, expiry};
+use crate::rest::tokens::{EXPIRING_WITHIN, UNUSED_FOR, expiry, last_use};
 use crate::rest::{Cell, Column, Endpoint, Field, Group, Input, List, Picker, Place, Reply, Shape};
 
 pub(crate) static GROUP: Group = Group {
@@ -82,7 +82,7 @@ static LIST: Endpoint = Endpoint {
     details: "With -o json times are milliseconds since 1970, -1 for a token that never expires.",
     examples: &[
         "databricks token-management list --created-by-username ann@example.com",
-        "databricks token-management list --unused-for 60d -o json | jq -r '.[].token_id' | xargs databricks token-management delete --dry-run",
+        "databricks token-management list --unused-for 60d -o json | jq -r '.[].token_id' | xargs -r databricks token-management delete --dry-run",
     ],
     path: "/api/2.0/token-management/tokens",
     fields: &[
@@ -94,8 +94,10 @@ static LIST: Endpoint = Endpoint {
         columns: &[
             Column { title: "ID", cell: Cell::Id("token_id") },
             Column { title: "Created By", cell: Cell::Key("created_by_username") },
-            Column { title: "Expiry time", cell: Cell::Made(expiry) },
             Column { title: "Comment", cell: Cell::Key("comment") },
+            // Compat: behind the columns that scripts know.
+            Column { title: "Expiry time", cell: Cell::Made(expiry) },
+            Column { title: "Last used", cell: Cell::Made(last_use) },
         ],
         page_size: None,
         filters: &[EXPIRING_WITHIN, UNUSED_FOR],

@@ -124,10 +124,23 @@ pub(crate) const UNUSED_FOR: Filter = Filter {
     flag: "unused-for",
     about: "Only tokens that nobody used for this time: 60d",
     keeps: |item, span, now| {
-        let used = number_of(item, "last_accessed_time").or_else(|| number_of(item, "last_used_day")).or_else(|| number_of(item, "creation_time"));
-        used.and_then(clock::from_millis).is_some_and(|used| used.duration_until(now) >= span)
+        let since = used(item).or_else(|| number_of(item, "creation_time").and_then(clock::from_millis));
+        since.is_some_and(|since| since.duration_until(now) >= span)
     },
 };
+
+/// When the token was last used: to the moment, or to the day as administrators see it.
+fn used(item: &Item<'_>) -> Option<Timestamp> {
+    ["last_accessed_time", "last_used_day"].iter().find_map(|key| number_of(item, key).filter(|millis| *millis > 0)).and_then(clock::from_millis)
+}
+
+/// The day of the last use, with a mark if that is long ago.
+pub(crate) fn last_use(item: &Item<'_>, now: Timestamp) -> String {
+    let Some(used) = used(item) else { return String::new() };
+    let idle = used.duration_until(now);
+    let mark = if idle >= IDLE { format!(", {} ago!", clock::rough(idle)) } else { String::new() };
+    clock::day(used) + &mark
+}
 
 /// When the token ends, in words; with a mark if that is soon, or if the token sits unused.
 pub(crate) fn expiry(item: &Item<'_>, now: Timestamp) -> String {
@@ -148,8 +161,8 @@ pub(crate) fn expiry(item: &Item<'_>, now: Timestamp) -> String {
             }
         },
     };
-    let used = number_of(item, "last_accessed_time").and_then(clock::from_millis).map(|used| used.duration_until(now));
-    match used {
+    let idle = number_of(item, "last_accessed_time").and_then(clock::from_millis).map(|used| used.duration_until(now));
+    match idle {
         Some(idle) if idle >= IDLE => format!("{ends} (unused for {}!)", clock::rough(idle)),
         _ => ends,
     }
@@ -169,6 +182,16 @@ mod tests {
         assert_eq!(said(r#"{"expiry_time": 1699990000000}"#), "2023-11-14 19:26 UTC, expired 2 hours ago");
         assert_eq!(said(r#"{"expiry_time": -1, "last_accessed_time": 1690000000000}"#), "never (unused for 115 days!)");
         assert_eq!(said(r#"{"expiry_time": 99999999999999999}"#), "99999999999999999");
+        assert_eq!(said("{}"), "");
+    }
+
+    #[test]
+    fn last_use_is_a_day_and_marked_when_it_is_long_ago() {
+        let now = Timestamp::from_second(1_700_000_000).expect("a time");
+        let said = |json: &str| last_use(&serde_json::from_str(json).expect("an item"), now);
+        assert_eq!(said(r#"{"last_used_day": 1699920000000}"#), "2023-11-14");
+        assert_eq!(said(r#"{"last_used_day": 1690000000000}"#), "2023-07-22, 115 days ago!");
+        assert_eq!(said(r#"{"last_used_day": 0}"#), "");
         assert_eq!(said("{}"), "");
     }
 }

@@ -116,6 +116,11 @@ impl Ui {
         self.color
     }
 
+    /// Whether stdout is a terminal, with or without colours: what comes from elsewhere must not reach it raw.
+    pub(crate) fn shows_on_terminal(&self) -> bool {
+        matches!(self.sink, Sink::Process) && io::stdout().is_terminal()
+    }
+
     /// Whoever asks the questions: the terminal, or one that refuses where [`Ui::can_prompt`] is false.
     pub(crate) fn prompter(&self) -> &dyn Prompter {
         &*self.prompter
@@ -194,23 +199,35 @@ impl Ui {
         Ok(if self.deserted.load(Ordering::Relaxed) { Audience::Gone } else { Audience::Listening })
     }
 
+    /// Writes data to stdout at once, byte for byte, behind what was collected: bodies too large to collect.
+    ///
+    /// # Errors
+    /// As [`Ui::flush`].
+    pub(crate) fn pour(&self, data: &[u8]) -> anyhow::Result<Audience> {
+        if self.flush()? == Audience::Gone {
+            return Ok(Audience::Gone);
+        }
+        let written = match &self.sink {
+            Sink::Process => write_to_stdout(data),
+            #[cfg(test)]
+            Sink::Captured(captured) => {
+                held(captured).stdout.push_str(&String::from_utf8_lossy(data));
+                Ok(())
+            }
+        };
+        let audience = settle(written)?;
+        if audience == Audience::Gone {
+            self.deserted.store(true, Ordering::Relaxed);
+        }
+        Ok(audience)
+    }
+
     /// Writes data that holds no secret at once, behind what was collected: much of it is not worth a copy, and nothing needs to be wiped.
     ///
     /// # Errors
     /// As [`Ui::flush`].
     pub(crate) fn out_open(&self, data: &str) -> anyhow::Result<Audience> {
-        let audience = self.flush()?;
-        if audience == Audience::Gone {
-            return Ok(audience);
-        }
-        match &self.sink {
-            Sink::Process => settle(write_to_stdout(data.as_bytes())),
-            #[cfg(test)]
-            Sink::Captured(captured) => {
-                held(captured).stdout.push_str(data);
-                Ok(audience)
-            }
-        }
+        self.pour(data.as_bytes())
     }
 
     /// Says something on stderr, on lines of its own. Never fails: nobody may be listening.

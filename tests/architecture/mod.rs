@@ -93,6 +93,7 @@ fn secrets_leave_their_type_in_few_places() {
         "commands/auth/env.rs",
         "commands/auth/netrc.rs",
         "commands/configure.rs",
+        "commands/fallback.rs",
         "config/netrc.rs",
         "config/netrc_tests.rs",
         "config/settings.rs",

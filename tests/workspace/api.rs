@@ -18,7 +18,7 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct Route {
     pub method: &'static str,
-    /// Segments in braces match anything and become [`Call::part`]s.
+    /// Segments in braces match anything and become [`Call::part`]s; `{name*}` at the end takes all that are left.
     pub path: &'static str,
     pub access: Access,
     pub handle: fn(&Call<'_>) -> Answer,
@@ -40,6 +40,15 @@ impl Call<'_> {
     /// The caller. Only routes behind the gate have one.
     pub(super) fn user(&self) -> &User {
         self.user.as_deref().expect("only routes with Access::SignedIn ask who is calling")
+    }
+
+    /// The caller, who has to be an administrator.
+    pub(super) fn admin(&self) -> Result<&User, Response> {
+        let user = self.user();
+        if user.admin {
+            return Ok(user);
+        }
+        Err(Response::error(403, "PERMISSION_DENIED", &format!("User {} is no administrator and may not do this.", user.name)))
     }
 
     /// What stood in the place of `{name}` in the path, decoded.
@@ -102,6 +111,11 @@ fn match_path(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, St
     let mut actual = path.split('/');
     for expected in pattern.split('/') {
         let segment = actual.next()?;
+        if let Some(name) = expected.strip_prefix('{').and_then(|name| name.strip_suffix("*}")) {
+            let rest = std::iter::once(segment).chain(actual).collect::<Vec<_>>().join("/");
+            parts.push((name, percent_decode(&rest, false)));
+            return Some(parts);
+        }
         match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(_) if segment.is_empty() => return None,
             Some(name) => parts.push((name, percent_decode(segment, false))),

@@ -166,7 +166,7 @@ impl Response {
     /// A `count` of `u64::MAX` does not end; frame that as [`Framing::Chunked`].
     pub fn repeated(head: &str, item: &str, count: u64, tail: &str, framing: Framing) -> Response {
         let mut response = Response::new(200);
-        response.body = Body::Repeated(Repeated { head: head.to_owned(), item: item.to_owned(), count, tail: tail.to_owned(), framing });
+        response.body = Body::Repeated(Repeated { head: head.into(), item: item.into(), count, tail: tail.into(), framing });
         response
     }
 

@@ -309,10 +309,10 @@ pub enum Framing {
 /// `head`, then `item` `count` times, then `tail`.
 #[derive(Debug, Clone)]
 pub(super) struct Repeated {
-    pub head: String,
-    pub item: String,
+    pub head: Vec<u8>,
+    pub item: Vec<u8>,
     pub count: u64,
-    pub tail: String,
+    pub tail: Vec<u8>,
     pub framing: Framing,
 }
 
@@ -453,22 +453,31 @@ impl Repeated {
         fixed.saturating_add(self.count.saturating_mul(self.item.len() as u64))
     }
 
+    /// Writes the first half of the items as a connection that breaks would leave them: without an end.
+    pub(super) fn send_half<W: Write>(&self, out: &mut W) -> io::Result<()> {
+        Repeated { count: self.count / 2, tail: Vec::new(), ..self.clone() }.send_pieces(out)
+    }
+
     fn send<W: Write>(&self, out: &mut W) -> io::Result<()> {
-        let per_block = (64 * 1024 / self.item.len().max(1)).max(1);
-        let block = self.item.repeat(per_block);
-        self.piece(out, self.head.as_bytes())?;
-        let mut left = self.count;
-        while left > 0 {
-            let items = left.min(per_block as u64);
-            let bytes = usize::try_from(items).unwrap_or(per_block) * self.item.len();
-            self.piece(out, &block.as_bytes()[..bytes])?;
-            left -= items;
-        }
-        self.piece(out, self.tail.as_bytes())?;
+        self.send_pieces(out)?;
         if self.framing == Framing::Chunked {
             out.write_all(b"0\r\n\r\n")?;
         }
         Ok(())
+    }
+
+    fn send_pieces<W: Write>(&self, out: &mut W) -> io::Result<()> {
+        let per_block = (64 * 1024 / self.item.len().max(1)).max(1);
+        let block = self.item.repeat(per_block);
+        self.piece(out, &self.head)?;
+        let mut left = self.count;
+        while left > 0 {
+            let items = left.min(per_block as u64);
+            let bytes = usize::try_from(items).unwrap_or(per_block) * self.item.len();
+            self.piece(out, &block[..bytes])?;
+            left -= items;
+        }
+        self.piece(out, &self.tail)
     }
 
     fn piece<W: Write>(&self, out: &mut W, bytes: &[u8]) -> io::Result<()> {

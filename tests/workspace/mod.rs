@@ -12,7 +12,8 @@
 //!
 //! - `server` sockets, one thread per connection; `http` messages; `tls` certificates
 //! - `api` routing and shared checks; `auth` the sign-in gate
-//! - `tokens`, `scim`, `clusters`, `database`, `metadata`: one API per file. A new one is a file
+//! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `metadata`,
+//!   and for `api` the made-up `echo` and `things`: one API per file. A new one is a file
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
 //! - `faults` what can go wrong on order; `record` the log
 
@@ -25,22 +26,29 @@ mod auth;
 mod clock;
 mod clusters;
 mod database;
+mod echo;
 mod faults;
+mod files;
 mod http;
 mod metadata;
+mod permissions;
 mod random;
 mod record;
 mod scim;
 #[cfg(test)]
 mod selftest;
 mod server;
+mod service_principals;
 mod state;
+mod things;
 mod tls;
+mod token_management;
 mod tokens;
 
 pub use self::clock::http_date;
 pub use self::database::DatabaseGrant;
 pub use self::faults::Fault;
+pub use self::files::byte_at;
 pub use self::http::{Framing, Response};
 pub use self::record::{Plane, Recorded};
 pub use self::tls::TlsVariant;
@@ -53,7 +61,19 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 /// Every API of the workspace, in the order routes are tried.
-const ROUTES: &[&[api::Route]] = &[metadata::ROUTES, scim::ROUTES, tokens::ROUTES, clusters::ROUTES, database::ROUTES];
+const ROUTES: &[&[api::Route]] = &[
+    metadata::ROUTES,
+    scim::ROUTES,
+    tokens::ROUTES,
+    token_management::ROUTES,
+    permissions::ROUTES,
+    service_principals::ROUTES,
+    clusters::ROUTES,
+    database::ROUTES,
+    files::ROUTES,
+    echo::ROUTES,
+    things::ROUTES,
+];
 
 const ADMIN: &str = "ann@example.com";
 
@@ -174,9 +194,13 @@ impl Builder {
             http_url: plain_url,
             https_url: secure_url,
             users: RwLock::new(vec![Arc::new(admin.clone())]),
+            principals: service_principals::made_up(),
             tokens: Mutex::new(tokens),
             clusters: clusters::Clusters::new(self.clusters),
             database: Mutex::new(database::Database::new()),
+            secrets: Mutex::default(),
+            permissions: Mutex::default(),
+            files: Mutex::default(),
             log: record::Log::default(),
             faults: faults::Faults::default(),
             stop: state::Stop::default(),
@@ -302,6 +326,17 @@ impl Workspace {
         users.push(Arc::new(user.clone()));
         drop(users);
         self.mint(tokens::Wish { owner: &user.id, comment: "first", created: self.state.clock.now_ms(), ..tokens::Wish::default() })
+    }
+
+    /// The numeric id and the application id of the service principal.
+    pub fn service_principal(&self) -> (&str, &str) {
+        let principal = &self.state.principals[0];
+        (&principal.id, &principal.name)
+    }
+
+    /// Puts a file of that many bytes below `/api/2.0/fs/files`, such as `/Volumes/main/default/files/data.bin`. [`byte_at`] tells what is in it.
+    pub fn put_file(&self, path: &str, size: u64) {
+        self.state.files.lock().unwrap().put(path, size);
     }
 
     /// Lets time pass here, without waiting.

@@ -1,12 +1,15 @@
-//! `/api/2.0/preview/scim/v2/Me`: who am I?
-//! Source: RFC 7643, RFC 7644 (3.9 for attribute selection); field names from
+//! `/api/2.0/preview/scim/v2`: who am I, and who else is there?
+//! Source: RFC 7643, RFC 7644 (3.4.2.4 for pages, 3.9 for attribute selection); field names from
 //! `databricks-sdk-py`, `service/iam.py`.
 
 use super::api::{Access, Answer, Call, Route};
 use super::http::Response;
 use serde_json::{Value, json};
 
-pub(super) const ROUTES: &[Route] = &[Route { method: "GET", path: "/api/2.0/preview/scim/v2/Me", access: Access::SignedIn, handle: me }];
+pub(super) const ROUTES: &[Route] = &[
+    Route { method: "GET", path: "/api/2.0/preview/scim/v2/Me", access: Access::SignedIn, handle: me },
+    Route { method: "GET", path: "/api/2.0/preview/scim/v2/Users", access: Access::SignedIn, handle: users },
+];
 
 fn me(call: &Call<'_>) -> Answer {
     let user = call.user();
@@ -43,6 +46,32 @@ fn me(call: &Call<'_>) -> Answer {
     });
     select(call, &mut resource)?;
     Ok(Response::new(200).body("application/scim+json; charset=utf-8", resource.to_string()))
+}
+
+/// Pages by `startIndex`, which counts from 1, and `count`.
+fn users(call: &Call<'_>) -> Answer {
+    let number = |name: &str, default: usize| match call.request.query(name) {
+        None => Ok(default),
+        Some(text) => text.parse::<usize>().map_err(|_| Response::scim_error(400, Some("invalidValue"), &format!("{name} must be a number"))),
+    };
+    let (start, count) = (number("startIndex", 1)?.max(1), number("count", 100)?.min(100));
+    let users = call.state.users.read().unwrap();
+    let page: Vec<Value> = users
+        .iter()
+        .skip(start - 1)
+        .take(count)
+        .map(|user| json!({"id": user.id, "userName": user.name, "displayName": user.display_name, "active": true}))
+        .collect();
+    let mut reply = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "totalResults": users.len(),
+        "startIndex": start,
+        "itemsPerPage": page.len(),
+    });
+    if !page.is_empty() {
+        reply["Resources"] = json!(page);
+    }
+    Ok(Response::new(200).body("application/scim+json; charset=utf-8", reply.to_string()))
 }
 
 /// `attributes` keeps only what it names, `excludedAttributes` removes; `id` and `schemas` are

@@ -281,6 +281,9 @@ impl Connection<'_> {
                     Body::Repeated(_) => body_at,
                 };
                 stream.write_all(&bytes[..half.min(bytes.len())])?;
+                if let (Body::Repeated(body), false) = (&reply.body, head_only) {
+                    body.send_half(stream)?;
+                }
                 stream.flush()?;
                 // No TLS goodbye: the connection breaks, it does not end.
                 let _ = stream.socket().shutdown(Shutdown::Write);

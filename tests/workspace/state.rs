@@ -4,13 +4,16 @@ use super::clock::Clock;
 use super::clusters::Clusters;
 use super::database::Database;
 use super::faults::Faults;
+use super::files::Files;
+use super::permissions::Permissions;
 use super::record::{Log, Plane};
+use super::service_principals::Secrets;
 use super::tokens::Tokens;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-/// A human who may sign in.
+/// A human who may sign in, or a service principal.
 #[derive(Debug, Clone)]
 pub(super) struct User {
     /// Numeric, as text: the SCIM id.
@@ -30,9 +33,14 @@ pub(super) struct State {
     pub http_url: String,
     pub https_url: String,
     pub users: RwLock<Vec<Arc<User>>>,
+    /// Service principals: nobody signs in as one but with a token made on its behalf. The name is the application id.
+    pub principals: Vec<Arc<User>>,
     pub tokens: Mutex<Tokens>,
     pub clusters: Clusters,
     pub database: Mutex<Database>,
+    pub secrets: Mutex<Secrets>,
+    pub permissions: Mutex<Permissions>,
+    pub files: Mutex<Files>,
     pub log: Log,
     pub faults: Faults,
     pub stop: Stop,
@@ -51,7 +59,7 @@ impl State {
 
     pub(super) fn user(&self, wanted: impl Fn(&User) -> bool) -> Option<Arc<User>> {
         let users = self.users.read().unwrap();
-        users.iter().find(|user| wanted(user)).cloned()
+        users.iter().chain(&self.principals).find(|user| wanted(user)).cloned()
     }
 }
 

@@ -19,16 +19,18 @@ pub(super) const ROUTES: &[Route] = &[
 pub(super) const QUOTA: usize = 600;
 
 #[derive(Debug)]
-struct Token {
-    id: String,
+pub(super) struct Token {
+    pub id: String,
     value: String,
-    owner: String,
+    pub owner: String,
+    /// Who made it: the owner, but for tokens on behalf of a service principal.
+    pub created_by: String,
     comment: String,
     scopes: Vec<String>,
     created: i64,
     /// `None`: never.
     expires: Option<i64>,
-    last_accessed: Option<i64>,
+    pub last_accessed: Option<i64>,
     /// Its entry in a list, without the closing brace and without `last_accessed`: a list of 600
     /// tokens is glued together, not serialised.
     entry: String,
@@ -36,7 +38,7 @@ struct Token {
 
 impl Token {
     /// The public fields, in the shape of `PublicTokenInfo`.
-    fn info(&self) -> Value {
+    pub(super) fn info(&self) -> Value {
         let mut info = json!({
             "token_id": self.id,
             "creation_time": self.created,
@@ -59,6 +61,8 @@ impl Token {
 #[derive(Debug, Default)]
 pub(super) struct Wish<'a> {
     pub owner: &'a str,
+    /// Empty: the owner.
+    pub created_by: &'a str,
     pub comment: &'a str,
     pub created: i64,
     pub expires: Option<i64>,
@@ -96,6 +100,7 @@ impl Tokens {
             id: random::hex::<32>(),
             value: format!("dapi{}", random::hex::<16>()),
             owner: wish.owner.to_owned(),
+            created_by: if wish.created_by.is_empty() { wish.owner } else { wish.created_by }.to_owned(),
             comment: wish.comment.to_owned(),
             scopes: wish.scopes,
             created: wish.created,
@@ -115,7 +120,16 @@ impl Tokens {
         self.slots.iter().flatten().filter(move |token| token.owner == owner)
     }
 
-    fn get_mut(&mut self, id: &str) -> Option<&mut Token> {
+    /// Every token of the workspace, oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Token> {
+        self.slots.iter().flatten()
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Token> {
+        self.slots[*self.by_id.get(id)?].as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Token> {
         self.slots[*self.by_id.get(id)?].as_mut()
     }
 
@@ -149,18 +163,31 @@ impl Tokens {
             let age = DAY * i64::try_from(number % 60 + 1).expect("below 61");
             let expires = (number % 3 != 0).then(|| now - age + 90 * DAY);
             let comment = format!("{} {number}", COMMENTS[number % COMMENTS.len()]);
-            self.mint(Wish { owner, comment: &comment, created: now - age, expires, scopes: Vec::new() });
+            self.mint(Wish { owner, comment: &comment, created: now - age, expires, ..Wish::default() });
         }
     }
 }
 
 fn create(call: &Call<'_>) -> Answer {
     let body = call.json()?;
-    let comment = field::string(&body, "comment")?.unwrap_or_default();
-    let lifetime = field::integer(&body, "lifetime_seconds")?;
-    let scopes = scopes(&body)?;
-    field::boolean(&body, "autoscope_enabled")?;
     let now = call.state.clock.now_ms();
+    let user = call.user();
+    let wish = wish(&body, now)?;
+    let mut tokens = call.state.tokens.lock().unwrap();
+    if tokens.of(&user.id).count() >= tokens.quota {
+        return Err(Response::error(400, "QUOTA_EXCEEDED", &format!("The number of tokens for user {} has exceeded the quota of {}", user.id, tokens.quota)));
+    }
+    let (id, value) = tokens.mint(Wish { owner: &user.id, ..wish });
+    let info = tokens.get(&id).map(Token::info);
+    Ok(Response::json(200, &json!({"token_value": value, "token_info": info})))
+}
+
+/// What a body asks for; whose token it is to be, the caller says.
+pub(super) fn wish(body: &serde_json::Map<String, Value>, now: i64) -> Result<Wish<'_>, Response> {
+    let comment = field::string(body, "comment")?.unwrap_or_default();
+    let lifetime = field::integer(body, "lifetime_seconds")?;
+    let scopes = scopes(body)?;
+    field::boolean(body, "autoscope_enabled")?;
     let expires = lifetime
         .map(|seconds| {
             if seconds <= 0 {
@@ -172,14 +199,7 @@ fn create(call: &Call<'_>) -> Answer {
                 .ok_or_else(|| invalid(&format!("lifetime_seconds is too large: {seconds}")))
         })
         .transpose()?;
-    let user = call.user();
-    let mut tokens = call.state.tokens.lock().unwrap();
-    if tokens.of(&user.id).count() >= tokens.quota {
-        return Err(Response::error(400, "QUOTA_EXCEEDED", &format!("The number of tokens for user {} has exceeded the quota of {}", user.id, tokens.quota)));
-    }
-    let (id, value) = tokens.mint(Wish { owner: &user.id, comment, created: now, expires, scopes: scopes.unwrap_or_default() });
-    let info = tokens.get_mut(&id).map(|token| token.info());
-    Ok(Response::json(200, &json!({"token_value": value, "token_info": info})))
+    Ok(Wish { comment, created: now, expires, scopes: scopes.unwrap_or_default(), ..Wish::default() })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every handler")]
@@ -212,17 +232,46 @@ fn delete(call: &Call<'_>) -> Answer {
 }
 
 fn update(call: &Call<'_>) -> Answer {
-    let body = call.json()?;
+    let change = change(&call.json()?)?;
     let id = call.part("id");
+    let owner = &call.user().id;
+    let mut tokens = call.state.tokens.lock().unwrap();
+    let Some(token) = tokens.get_mut(id).filter(|token| token.owner == *owner) else {
+        return Err(no_such_token(id));
+    };
+    change.apply(token);
+    Ok(Response::json(200, &json!({})))
+}
+
+/// What an update sets; `None` stays as it is.
+#[derive(Debug)]
+pub(super) struct Change {
+    comment: Option<String>,
+    scopes: Option<Vec<String>>,
+}
+
+impl Change {
+    pub(super) fn apply(self, token: &mut Token) {
+        if let Some(comment) = self.comment {
+            token.comment = comment;
+        }
+        if let Some(scopes) = self.scopes {
+            token.scopes = scopes;
+        }
+        token.refresh_entry();
+    }
+}
+
+pub(super) fn change(body: &serde_json::Map<String, Value>) -> Result<Change, Response> {
     // The SDKs wrap the fields in `token`; the bare form is what people type.
-    let (fields, wrapped) = match field::object(&body, "token")? {
+    let (fields, wrapped) = match field::object(body, "token")? {
         Some(token) => (token, true),
-        None => (&body, false),
+        None => (body, false),
     };
     let comment = field::string(fields, "comment")?;
     let scopes = scopes(fields)?;
     let (mut set_comment, mut set_scopes) = (comment.is_some(), scopes.is_some());
-    match field::string(&body, "update_mask")? {
+    match field::string(body, "update_mask")? {
         Some(mask) => {
             (set_comment, set_scopes) = (false, false);
             for path in mask.split(',').map(str::trim) {
@@ -242,19 +291,7 @@ fn update(call: &Call<'_>) -> Answer {
         }
         None => {}
     }
-    let owner = &call.user().id;
-    let mut tokens = call.state.tokens.lock().unwrap();
-    let Some(token) = tokens.get_mut(id).filter(|token| token.owner == *owner) else {
-        return Err(no_such_token(id));
-    };
-    if set_comment {
-        comment.unwrap_or_default().clone_into(&mut token.comment);
-    }
-    if set_scopes {
-        token.scopes = scopes.unwrap_or_default();
-    }
-    token.refresh_entry();
-    Ok(Response::json(200, &json!({})))
+    Ok(Change { comment: set_comment.then(|| comment.unwrap_or_default().to_owned()), scopes: set_scopes.then(|| scopes.unwrap_or_default()) })
 }
 
 fn scopes(body: &serde_json::Map<String, Value>) -> Result<Option<Vec<String>>, Response> {
@@ -265,6 +302,6 @@ fn scopes(body: &serde_json::Map<String, Value>) -> Result<Option<Vec<String>>, 
     Ok(scopes)
 }
 
-fn no_such_token(id: &str) -> Response {
+pub(super) fn no_such_token(id: &str) -> Response {
     Response::error(404, "RESOURCE_DOES_NOT_EXIST", &format!("Token with id {id} does not exist"))
 }
