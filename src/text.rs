@@ -15,9 +15,14 @@ pub(crate) fn is_printable_ascii(text: &str) -> bool {
     text.bytes().fold(true, |printable, byte| printable & matches!(byte, 0x20..=0x7e))
 }
 
+/// Whether nothing in the text is unsafe.
+pub(crate) fn is_safe(text: &str) -> bool {
+    is_printable_ascii(text) || !text.contains(is_unsafe)
+}
+
 /// The text with every unsafe character replaced by a visible escape (`\n`, `\u{1b}`): one line, whatever came in.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    if is_printable_ascii(text) || !text.contains(is_unsafe) {
+    if is_safe(text) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);

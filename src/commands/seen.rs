@@ -3,6 +3,7 @@
 //! One small file per workspace in the cache folder, for the user alone, with the newest [`MOST`] names of each kind and never a secret. It can be lost at any time;
 //! a write that fails, or that would have to wait, is left out.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::commands::endpoint::Given;
@@ -90,7 +91,7 @@ type Names = Vec<(String, String)>;
 
 fn merged(new: &Names, old: &Names) -> Names {
     let mut seen = std::collections::HashSet::new();
-    let kept = |(id, _): &&(String, String)| !id.is_empty() && id.len() <= LONGEST && !id.contains(text::is_unsafe);
+    let kept = |(id, _): &&(String, String)| !id.is_empty() && id.len() <= LONGEST && text::is_safe(id);
     new.iter().chain(old).filter(kept).filter(|(id, _)| seen.insert(id.as_str())).take(MOST).cloned().collect()
 }
 
@@ -139,8 +140,14 @@ impl Cache {
             let mut after = format!("{host}\n");
             let new = change(&old);
             for (kind, id, title) in others.into_iter().chain(new.iter().map(|(id, title)| (kind, id.as_str(), title.as_str()))) {
-                let title: String = title.chars().take(LONGEST).map(|c| if text::is_unsafe(c) { ' ' } else { c }).collect();
-                after += &format!("{kind}\t{id}\t{title}\n");
+                let title: Cow<'_, str> = if title.len() <= LONGEST && text::is_safe(title) {
+                    title.into()
+                } else {
+                    title.chars().take(LONGEST).map(|c| if text::is_unsafe(c) { ' ' } else { c }).collect()
+                };
+                for part in [kind, "\t", id, "\t", &title, "\n"] {
+                    after.push_str(part);
+                }
             }
             Ok(Some(after.into_bytes()).filter(|after| after != before))
         });
