@@ -490,7 +490,7 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
                 continue;
             }
             match item.filter(|_| !as_json) {
-                None => context.ui.out(&array.item(raw.get())?),
+                None => context.ui.out(&array.item(raw)?),
                 Some(item) => table.row(list.columns.iter().map(|column| match column.cell {
                     Cell::Key(key) => ShownCell::from(text_of(&item, key)),
                     Cell::Id(key) => ShownCell::new(text_of(&item, key), Tint::Green),
