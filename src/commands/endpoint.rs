@@ -581,6 +581,14 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_a_credential_is_repeated_only_under_a_request_id() {
+        for endpoint in crate::rest::GROUPS.iter().chain(crate::rest::ACCOUNT_GROUPS).flat_map(|group| group.endpoints).filter(|endpoint| endpoint.mints) {
+            let known_again = endpoint.fields.iter().any(|field| field.name == "request_id" && field.default.is_some());
+            assert_eq!(endpoint.repeatable, known_again, "{}", endpoint.path);
+        }
+    }
+
+    #[test]
     fn every_flag_of_every_call_is_one_that_its_fields_made() {
         for group in crate::rest::GROUPS.iter().chain(crate::rest::ACCOUNT_GROUPS) {
             for endpoint in group.endpoints {

@@ -38,24 +38,8 @@ profile in their variables. Nothing is added for auth, bundle and labs, below a 
 databricks.yml, or with DATABRICKS_BUNDLE_ROOT: there it may mean another host, and finds profiles itself.
 ";
 
-/// Auth types that the official CLI reads from the same attributes.
-const SHARED_AUTH_TYPES: &[&str] = &[
-    "pat",
-    "basic",
-    "oauth-m2m",
-    "databricks-cli",
-    "metadata-service",
-    "github-oidc",
-    "azure-devops-oidc",
-    "env-oidc",
-    "file-oidc",
-    "github-oidc-azure",
-    "azure-msi",
-    "azure-client-secret",
-    "azure-cli",
-    "google-credentials",
-    "google-id",
-];
+/// Our auth types that the official CLI does not have.
+const OWN_AUTH_TYPES: &[&str] = &["netrc"];
 
 /// Commands that choose a host by themselves: a token in their environment could go to it.
 const CHOOSING_A_HOST: &[&str] = &["auth", "bundle", "labs"];
@@ -203,7 +187,7 @@ fn add_credentials(command: &mut Command, env: &Env, file: &ProfileFile, profile
     chain::check_bound(&settings, method)?;
     let Some(host) = settings.host()? else { return Ok(()) };
     // By any other name the official CLI would not know how to sign in: it gets what the credential is made of.
-    let shared = SHARED_AUTH_TYPES.contains(&method.name);
+    let shared = !OWN_AUTH_TYPES.contains(&method.name);
     let lasting = if shared { None } else { chain::acquire(&settings, env)?.lasting };
     if !shared && lasting.is_none() {
         return Ok(());
