@@ -1,11 +1,53 @@
 //! Time: the only place that asks the operating system what time it is.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+use crate::env::{self, Env};
 
 /// Now, as an instant in UTC.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
+}
+
+/// Where the user's time zone is found. Nothing is read before it is asked for: hardly any command needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalZone {
+    /// `TZ`: the name of a zone, the path of one, or a rule such as `CET-1CEST,M3.5.0,M10.5.0/3`.
+    named: Option<String>,
+}
+
+#[cfg(unix)]
+const ZONES: &str = "/usr/share/zoneinfo";
+#[cfg(unix)]
+const LARGEST_ZONE: u64 = 1 << 20;
+
+impl LocalZone {
+    pub(crate) fn of(env: &Env) -> Self {
+        Self { named: env.get(env::TIME_ZONE).map(|name| name.strip_prefix(':').unwrap_or(name).to_owned()) }
+    }
+
+    /// The zone as the C library and Go understand it; UTC where there is none, or none that can be read.
+    #[cfg(unix)]
+    pub(crate) fn get(&self) -> TimeZone {
+        use std::path::{Path, PathBuf};
+        let read = |path: &Path| crate::files::read(path, LARGEST_ZONE).ok().flatten().and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
+        let zone = match &self.named {
+            None => read(Path::new("/etc/localtime")),
+            Some(name) if name.starts_with('/') => read(Path::new(name)),
+            Some(name) if name.split('/').any(|part| part == "..") => None,
+            Some(name) => read(&PathBuf::from(ZONES).join(name)).or_else(|| TimeZone::posix(name).ok()),
+        };
+        zone.unwrap_or(TimeZone::UTC)
+    }
+
+    /// The zone of the system.
+    #[cfg(not(unix))]
+    pub(crate) fn get(&self) -> TimeZone {
+        let named = self.named.as_deref().and_then(|name| TimeZone::get(name).ok());
+        named.unwrap_or_else(TimeZone::system)
+    }
 }
 
 /// An instant from milliseconds since 1970-01-01 UTC, the unit of the Token API; `None` where the number is no instant that can be shown.
@@ -48,6 +90,20 @@ mod tests {
         assert_eq!(said(3_600), "60 minutes");
         assert_eq!(said(-7_200), "2 hours");
         assert_eq!(said(90 * 86_400), "90 days");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_zone_of_the_user_is_a_name_a_file_or_a_rule() {
+        let at = Timestamp::UNIX_EPOCH;
+        let hours = |zone: &str| LocalZone::of(&Env::default().with(env::TIME_ZONE, zone)).get().to_offset(at).seconds() / 3_600;
+        assert_eq!(
+            (hours("CET-1"), hours(":EST5EDT,M3.2.0,M11.1.0"), hours("/no/such/zone"), hours("../../etc/passwd"), hours("Nowhere/At All")),
+            (1, -5, 0, 0, 0)
+        );
+        if std::path::Path::new(ZONES).join("Asia/Tokyo").exists() {
+            assert_eq!((hours("Asia/Tokyo"), hours("/usr/share/zoneinfo/Asia/Tokyo")), (9, 9));
+        }
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
 pub(crate) const CACHE_DIR: &str = "DATABRICKS_CACHE_DIR";
 pub(crate) const CACHE_ENABLED: &str = "DATABRICKS_CACHE_ENABLED";
+/// Where sign-ins are kept: `secure` or `plaintext`.
+pub(crate) const AUTH_STORAGE: &str = "DATABRICKS_AUTH_STORAGE";
+/// Our own: another folder for `token-cache.json` and the locks beside it.
+pub(crate) const TOKEN_CACHE_DIR: &str = "DATABRICKS_TOKEN_CACHE_DIR";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
@@ -66,6 +70,10 @@ pub(crate) const PATH: &str = "PATH";
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+pub(crate) const TEMPORARY_FOLDER: &str = if cfg!(windows) { "TEMP" } else { "TMPDIR" };
+pub(crate) const TIME_ZONE: &str = "TZ";
+pub(crate) const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 pub(crate) const SHELL: &str = "SHELL";
 pub(crate) const ZDOTDIR: &str = "ZDOTDIR";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
@@ -127,6 +135,8 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (LOG_FILE, "Where they are written: a path, `stderr` or `stdout`."),
     (CACHE_DIR, "The folder of what can be made again, such as the names for the Tab key; otherwise a folder below XDG_CACHE_HOME or ~/.cache."),
     (CACHE_ENABLED, "`false`: keep and use no such names."),
+    (AUTH_STORAGE, "Where sign-ins are kept: `secure`, the keyring of the system, or `plaintext`, the file token-cache.json."),
+    (TOKEN_CACHE_DIR, "The folder of token-cache.json; otherwise ~/.databricks."),
     (FALLBACK_CLI, "The official CLI, to run the commands that this program does not have; see: databricks help fallback."),
     (FALLBACK_DEPTH, "How many programs have handed over to each other so far; set for the official CLI, so that no circle comes about."),
     (BUNDLE_ROOT, "The folder of a bundle; its host counts for the official CLI, so that it gets no credential from here."),

@@ -124,6 +124,18 @@ pub(crate) fn append(path: &Path) -> Result<File, FileError> {
     options.open(path).map_err(|error| FileError::new("write", path, said(&error)))
 }
 
+/// Whether a file could be replaced now, made before if it is not there: its folder can be written, and has room for `room` bytes and the file once more. Writes nothing but missing folders.
+///
+/// # Errors
+/// Why not. That there is none does not promise that a write will succeed.
+pub(crate) fn check_writable(path: &Path, room: u64) -> Result<(), FileError> {
+    let target = resolve_links(path)?;
+    let folder = folder_of(&target);
+    make_folder(folder)?;
+    let size = fs::metadata(&target).map_or(0, |metadata| metadata.len());
+    check_folder(folder, size.saturating_add(room)).map_err(|error| FileError::new("write", &target, said(&error)))
+}
+
 /// Makes a folder and those above it that are missing, for the user alone.
 ///
 /// # Errors
@@ -411,6 +423,16 @@ mod system {
         (metadata.uid(), metadata.gid())
     }
 
+    /// Whether the folder can be written and its file system has room; one that does not say how large it is has.
+    pub(super) fn check_folder(folder: &std::path::Path, room: u64) -> io::Result<()> {
+        rustix::fs::accessat(rustix::fs::CWD, folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, rustix::fs::AtFlags::EACCESS)?;
+        let system = rustix::fs::statvfs(folder)?;
+        if system.f_blocks > 0 && system.f_bavail.saturating_mul(system.f_frsize) < room {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+
     /// Mode 0600 from the first moment.
     pub(super) fn private(options: &mut OpenOptions) {
         options.mode(0o600);
@@ -460,6 +482,10 @@ mod system {
         (0, 0)
     }
 
+    pub(super) fn check_folder(folder: &std::path::Path, _room: u64) -> io::Result<()> {
+        std::fs::metadata(folder).map(drop)
+    }
+
     pub(super) fn private(_options: &mut OpenOptions) {}
 
     pub(super) fn private_folder(_builder: &mut DirBuilder) {}
@@ -471,7 +497,7 @@ mod system {
     }
 }
 
-use system::{identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
+use system::{check_folder, identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {
