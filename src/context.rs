@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::auth::{Credential, chain};
+use crate::auth::{Credential, Ports, Want, chain};
 use crate::config::attributes::Attr;
 use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings};
@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent};
 use crate::rest::paging::{self, Page};
 use crate::rest::{Item, current_user, text_of};
+use crate::storage;
 use crate::text;
 use crate::ui::prompt::Choice;
 use crate::ui::{self, Ui};
@@ -124,11 +125,29 @@ impl Context<'_> {
 
     /// The credential that the settings lead to; says on standard error what a user should know about it.
     pub(crate) fn credential(&self, settings: &Settings) -> Result<Credential> {
-        let credential = chain::acquire(settings, &self.env)?;
+        self.fresh_credential(settings, Want::USUAL)
+    }
+
+    /// As [`Context::credential`], as fresh as it is wanted.
+    pub(crate) fn fresh_credential(&self, settings: &Settings, want: Want) -> Result<Credential> {
+        let credential = self.with_ports(want, |ports| chain::acquire(settings, ports))?;
         for remark in &credential.remarks {
             self.ui.warn(remark);
         }
         Ok(credential)
+    }
+
+    /// What the methods of authentication may use.
+    pub(crate) fn with_ports<T>(&self, want: Want, work: impl FnOnce(&Ports<'_>) -> T) -> T {
+        self.caller().with_ports(&|| self.storage(), want, work)
+    }
+
+    /// Which token store is in force.
+    ///
+    /// # Errors
+    /// If the setting that decides it makes no sense.
+    pub(crate) fn storage(&self) -> Result<storage::Choice> {
+        storage::Choice::resolve(&self.env, self.file.auth_storage()?.as_deref())
     }
 
     /// Who asks, for the requests of this command.
@@ -153,12 +172,26 @@ pub(crate) struct Caller<'a> {
     trace: &'a Trace,
 }
 
+impl Caller<'_> {
+    /// What the methods of authentication may use; `storage` says which token store is in force.
+    pub(crate) fn with_ports<T>(&self, storage: &dyn Fn() -> Result<storage::Choice>, want: Want, work: impl FnOnce(&Ports<'_>) -> T) -> T {
+        work(&Ports { env: self.env, options: &|| self.options(), storage, want })
+    }
+
+    /// The usual bounds and manners of requests, under the name of the command.
+    fn options(&self) -> Options {
+        let command = self.command.replace(' ', "_");
+        let mut options = Options::new(UserAgent::new(self.env, Some(&command), uuid::Uuid::new_v4(), self.interactive));
+        options.trace = self.trace.clone();
+        options
+    }
+}
+
 impl Workspace {
     /// A connection with this credential; nothing is opened before the first request. `limit` bounds each request as a whole, where somebody waits for many.
     pub(crate) fn connect(settings: Settings, credential: Credential, caller: Caller<'_>, limit: Option<Duration>) -> Result<Self> {
         let seconds = |attr| settings.number(attr).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let command = caller.command.replace(' ', "_");
-        let mut options = Options::new(UserAgent::new(caller.env, Some(&command), uuid::Uuid::new_v4(), caller.interactive));
+        let mut options = caller.options();
         if let Some(timeout) = seconds(Attr::HttpTimeoutSeconds) {
             options = options.inactivity_timeout(timeout);
         }
@@ -170,7 +203,6 @@ impl Workspace {
             options.retry_timeout = limit;
         }
         options.workspace_id = settings.workspace_id().map(ToOwned::to_owned);
-        options.trace = caller.trace.clone();
         if caller.talks && limit.is_none() {
             options.notice = Some(Box::new(ui::aside));
         }
@@ -275,6 +307,12 @@ impl Workspace {
             let fix = if secret == Some(Attr::Password) { "Check your username/password" } else { "Regenerate your access token" };
             let name = profile.as_deref().unwrap_or("<name>");
             message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+        }
+        let login = profile.as_deref().map_or_else(|| format!("--host {}", self.credential.host), |name| format!("--profile {name}"));
+        match self.credential.method {
+            "databricks-cli" if refusal.is_unauthenticated() => message += &format!("\n  - Re-authenticate: databricks auth login {login}"),
+            "oauth-m2m" if refusal.is_unauthenticated() => message += "\n  - Check your service principal client ID and secret",
+            _ => {}
         }
         if self.credential.method == "netrc" && refused_as_such {
             message += &format!("\n  - Check the entry of your netrc file: databricks auth netrc show{with_profile}");

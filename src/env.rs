@@ -73,6 +73,7 @@ pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub(crate) const TEMPORARY_FOLDER: &str = if cfg!(windows) { "TEMP" } else { "TMPDIR" };
 pub(crate) const TIME_ZONE: &str = "TZ";
+#[allow(dead_code, reason = "the keyring looks for it")]
 pub(crate) const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 pub(crate) const SHELL: &str = "SHELL";
 pub(crate) const ZDOTDIR: &str = "ZDOTDIR";
@@ -179,6 +180,19 @@ impl Env {
     /// The user's home folder: `HOME` (`USERPROFILE` on Windows), and nothing else, so that a test or a job can move it.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         self.path(HOME)
+    }
+
+    /// Where what can be found out again is kept between runs: `DATABRICKS_CACHE_DIR`, else `databricks` in the user's folder for caches. `None` where it is turned off
+    /// (`DATABRICKS_CACHE_ENABLED`), or there is no place for it.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        let off = self.get(CACHE_ENABLED).is_some_and(|value| ["false", "0", "no", "off"].iter().any(|word| value.eq_ignore_ascii_case(word)));
+        if off {
+            return None;
+        }
+        let below = |folder: PathBuf| folder.join("databricks");
+        self.path(CACHE_DIR)
+            .or_else(|| self.path(XDG_CACHE_HOME).filter(|folder| folder.is_absolute()).map(below))
+            .or_else(|| self.home().map(|home| below(home.join(".cache"))))
     }
 
     /// The same environment with one variable set: for what the tool tells itself, and for tests.

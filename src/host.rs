@@ -52,6 +52,9 @@ const CLOUD_SUFFIXES: &[(&str, Cloud)] = &[
     (".gcp.databricks.com", Cloud::Gcp),
 ];
 
+/// The domains in which Databricks runs its services: only there, or on the very host that was asked, may a description of a host place the endpoints that take secrets.
+const DATABRICKS_DOMAINS: &[&str] = &[".databricks.com", ".databricks.us", ".azuredatabricks.net", ".databricks.azure.us", ".databricks.azure.cn"];
+
 /// Longest name that DNS knows (RFC 1035), with room for scheme, port and a pasted path.
 const LONGEST_ADDRESS: usize = 2048;
 
@@ -138,6 +141,16 @@ impl Host {
     /// Whether the name means this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(self.name())
+    }
+
+    /// Whether it lies in a domain of Databricks, and is spoken to over https on the usual port.
+    pub(crate) fn is_databricks(&self) -> bool {
+        self.origin.starts_with("https://") && !self.has_port() && DATABRICKS_DOMAINS.iter().any(|domain| self.name().ends_with(domain))
+    }
+
+    /// Whether it is the console of an account by its name.
+    pub(crate) fn is_account_console(&self) -> bool {
+        self.is_databricks() && (self.name().starts_with("accounts.") || self.name().starts_with("accounts-dod."))
     }
 
     pub(crate) fn cloud(&self) -> Cloud {

@@ -9,7 +9,7 @@
 //! | `context` | what a command is handed, made when it is asked for |
 //! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
 //! | `auth` | auth types, the chain that picks one |
-//! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; where tokens are kept between runs; prompts and output |
+//! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
 //! | `secret`, `text`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
 
 #![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::auth::chain::Unconfigured;
+use crate::auth::session::Ended;
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
 use crate::http::NetworkError;
@@ -18,7 +20,11 @@ pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
 fn message(error: &anyhow::Error) -> String {
     let mut message = format!("Error: {error:#}");
     for cause in error.chain() {
-        let failure = cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure));
+        let failure = cause
+            .downcast_ref::<Failure>()
+            .or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure))
+            .or_else(|| cause.downcast_ref::<Ended>().map(|Ended(failure)| failure))
+            .or_else(|| cause.downcast_ref::<Unconfigured>().map(|unconfigured| &unconfigured.failure));
         for hint in failure.into_iter().flat_map(Failure::hints) {
             message.push_str("\nHint: ");
             message.push_str(hint);

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::auth::methods::FOREIGN;
-use crate::auth::{self, Credential, METHODS, Method, Skip};
+use crate::auth::session::NoSignIn;
+use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
-use crate::env::Env;
 use crate::error::Failure;
 use crate::text;
 
@@ -17,20 +17,58 @@ use crate::text;
 pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
     match settings.text(Attr::AuthType) {
         Some(name) => named(settings, name),
-        None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings).into()),
+        None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings, &[]).into()),
     }
 }
 
-/// Obtains the credential of the chosen method for the host in force.
+/// Obtains a credential for the host in force: of the method that `auth_type` names, else of the first that has all it needs and works.
 ///
 /// # Errors
-/// As [`choose`]; if a secret of a profile would go to another host than the profile's; or as the method fails.
-pub(crate) fn acquire(settings: &Settings, env: &Env) -> Result<Credential> {
-    let method = choose(settings)?;
-    check_bound(settings, method)?;
-    let Some(host) = settings.host()? else { return Err(nothing_applies(settings).into()) };
-    (method.acquire)(settings, host, env)
+/// As [`choose`]; if a secret of a profile would go to another host than the profile's; or, with what each method said, if none works.
+pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credential> {
+    let host = || settings.host()?.ok_or_else(|| anyhow::Error::from(nothing_applies(settings, &[])));
+    if let Some(name) = settings.text(Attr::AuthType) {
+        let method = named(settings, name)?;
+        check_bound(settings, method)?;
+        return (method.acquire)(settings, host()?, ports);
+    }
+    let mut attempts = Vec::new();
+    for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings).is_ok()) {
+        check_bound(settings, method)?;
+        match (method.acquire)(settings, host()?, ports) {
+            Ok(mut credential) => {
+                credential
+                    .remarks
+                    .extend(attempts.iter().map(|(tried, error): &Attempt| format!("{} did not work ({error:#}); {} is used", tried.name, method.name)));
+                return Ok(credential);
+            }
+            Err(error) => attempts.push((method, error)),
+        }
+    }
+    let failure = nothing_applies(settings, &attempts);
+    let signed_out = !attempts.is_empty() && attempts.iter().all(|(_, error)| error.downcast_ref::<NoSignIn>().is_some());
+    Err(Unconfigured { failure, signed_out }.into())
 }
+
+/// No method works, and none was asked for by name.
+#[derive(Debug)]
+pub(crate) struct Unconfigured {
+    /// With what each method said or lacks.
+    pub(crate) failure: Failure,
+    /// Whether a sign-in is all that was tried, and there is none.
+    pub(crate) signed_out: bool,
+}
+
+impl std::fmt::Display for Unconfigured {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.failure.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Unconfigured {}
+
+/// A method that had all it needs, and why it did not work.
+type Attempt = (&'static Method, anyhow::Error);
 
 /// Holds the secrets of a method to the host that they belong to.
 ///
@@ -68,11 +106,14 @@ fn not_configured(settings: &Settings, method: &Method, skip: &Skip) -> Failure 
     with_missing(failure, skip).hint(format!("auth_type = {} comes from the {place}", method.name))
 }
 
-fn nothing_applies(settings: &Settings) -> Failure {
+fn nothing_applies(settings: &Settings, attempts: &[Attempt]) -> Failure {
     let mut failure = Failure::new(format!(
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
     ));
+    for (method, error) in attempts {
+        failure = failure.hint(format!("{} did not work: {}", method.name, text::one_line(&format!("{error:#}"))));
+    }
     for method in METHODS.iter().filter(|method| method.automatic) {
         if let Err(skip) = method.ready(settings) {
             failure = failure.hint(format!("{} does not apply: {skip}", method.name));

@@ -1,19 +1,26 @@
 //! How to get from settings to a credential: the list of methods and the chain that picks one.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::env::Env;
 use crate::host::Host;
-use crate::http::Sign;
+use crate::http::{Options, Sign};
 use crate::secret::Secret;
+use crate::storage::{Choice, StoredToken};
 
 pub(crate) mod chain;
 pub(crate) mod methods;
+#[allow(dead_code, reason = "the browser sign-in and the methods to come build on it")]
+pub(crate) mod oauth;
+pub(crate) mod session;
 
 pub(crate) use methods::METHODS;
 
@@ -28,6 +35,8 @@ pub(crate) struct Credential {
     pub(crate) method: &'static str,
     /// What the headers were made of, where that lasts: it can be handed over to programs that know nothing of auth types.
     pub(crate) lasting: Option<Lasting>,
+    /// The token that the header `Authorization` carries, where it is one that ends. Without the refresh token, which never leaves the store.
+    pub(crate) token: Option<StoredToken>,
     /// What the user should know about where it came from.
     pub(crate) remarks: Vec<String>,
 }
@@ -74,7 +83,20 @@ pub(crate) const TOKEN_USER: &str = "token";
 impl Credential {
     /// The credential that a lasting secret makes for a host.
     fn of(host: Host, method: &'static str, lasting: Lasting) -> Self {
-        Self { host, headers: vec![("Authorization", lasting.header())], method, lasting: Some(lasting), remarks: Vec::new() }
+        Self { host, headers: vec![("Authorization", lasting.header())], method, lasting: Some(lasting), token: None, remarks: Vec::new() }
+    }
+
+    /// The credential that an OAuth token makes for a host.
+    fn bearer(host: Host, method: &'static str, mut token: StoredToken, remarks: Vec<String>) -> Self {
+        token.refresh_token = None;
+        let header = Secret::new(["Bearer ", token.access_token.expose()].concat());
+        Self { host, headers: vec![("Authorization", header)], method, lasting: None, token: Some(token), remarks }
+    }
+
+    #[allow(dead_code, reason = "lists of profiles show it")]
+    /// When the credential ends; `None` where it does not, or nobody knows.
+    pub(crate) fn expiry(&self) -> Option<Timestamp> {
+        self.token.as_ref()?.expiry
     }
 }
 
@@ -87,9 +109,33 @@ impl Sign for Credential {
         self.headers.clone()
     }
 
-    fn auth_type(&self) -> &str {
-        self.method
+    fn auth_type(&self) -> Option<&str> {
+        Some(self.method)
     }
+}
+
+/// What a method may use beside the settings; nothing of it is made before it is asked for.
+pub(crate) struct Ports<'a> {
+    pub(crate) env: &'a Env,
+    /// Bounds and manners of requests to authorization servers.
+    pub(crate) options: &'a dyn Fn() -> Options,
+    /// Which token store is in force.
+    pub(crate) storage: &'a dyn Fn() -> Result<Choice>,
+    pub(crate) want: Want,
+}
+
+/// How fresh a token has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Life that must be left; unless told, five minutes or half of the token's life, whichever is less.
+    pub(crate) min_ttl: Option<Duration>,
+    /// Whether a token that was minted before this counts as none.
+    pub(crate) minted_after: Option<Timestamp>,
+}
+
+impl Want {
+    /// Any token that is good for a while.
+    pub(crate) const USUAL: Self = Self { min_ttl: None, minted_after: None };
 }
 
 /// One way to obtain a credential: an auth type of Databricks unified authentication.
@@ -104,7 +150,7 @@ pub(crate) struct Method {
     /// Whether it is tried where `auth_type` names none.
     pub(crate) automatic: bool,
     /// Obtains the credential; everything it needs is there.
-    pub(crate) acquire: fn(&Settings, Host, &Env) -> Result<Credential>,
+    pub(crate) acquire: fn(&Settings, Host, &Ports<'_>) -> Result<Credential>,
 }
 
 /// Why a method does not apply: the attributes that are missing.

@@ -9,12 +9,14 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::auth::{Lasting, chain};
+use crate::auth::{Lasting, Ports, Want, chain};
 use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings, Source};
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::http::{Interactive, Options, UserAgent};
+use crate::storage::Choice;
 use crate::text;
 
 /// What help and reference say of it.
@@ -188,7 +190,10 @@ fn add_credentials(command: &mut Command, env: &Env, file: &ProfileFile, profile
     let Some(host) = settings.host()? else { return Ok(()) };
     // By any other name the official CLI would not know how to sign in: it gets what the credential is made of.
     let shared = !OWN_AUTH_TYPES.contains(&method.name);
-    let lasting = if shared { None } else { chain::acquire(&settings, env)?.lasting };
+    let options = || Options::new(UserAgent::new(env, None, uuid::Uuid::nil(), Interactive::None));
+    let storage = || Choice::resolve(env, file.auth_storage()?.as_deref());
+    let ports = Ports { env, options: &options, storage: &storage, want: Want::USUAL };
+    let lasting = if shared { None } else { chain::acquire(&settings, &ports)?.lasting };
     if !shared && lasting.is_none() {
         return Ok(());
     }

@@ -187,7 +187,7 @@ static BELOW: &[(&str, &[&str])] = &[
             "workspaces",
         ],
     ),
-    ("auth", &["login", "logout", "token"]),
+    ("auth", &["login", "logout"]),
     (
         "clusters",
         &[
@@ -267,11 +267,6 @@ impl Absent<'_> {
     /// Says so, with the way that is open.
     pub(crate) fn failure(&self) -> Failure {
         let name = self.words.join(" ");
-        if self.words == ["auth", "token"] {
-            // Compat: SDKs that ask for a browser sign-in's token go on to their next method only at these words.
-            return Failure::new("databricks OAuth is not configured for this host: this version has no command auth token, because it has no browser sign-in")
-                .hint("Use a personal access token: databricks configure");
-        }
         let way = match (self.api, self.words) {
             ("", ["account", ..]) => "with the API: databricks api get /api/2.0/accounts/ACCOUNT_ID/...".to_owned(),
             ("", ["clusters", ..]) => "with the API: databricks api post /api/2.1/clusters/... --json '{...}'".to_owned(),
@@ -288,12 +283,6 @@ impl Absent<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sdks_are_told_to_go_on_where_there_is_no_sign_in() {
-        let failure = absent(&["auth", "token"]).expect("a command of the official CLI").failure();
-        assert!(failure.to_string().contains("databricks OAuth is not configured for this host"));
-    }
 
     #[test]
     fn lists_are_sorted_and_paths_are_paths() {

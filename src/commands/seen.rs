@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::commands::endpoint::Given;
-use crate::env::{self, Env};
+use crate::env::Env;
 use crate::files::{self, Care};
 use crate::host::Host;
 use crate::rest::{self, Endpoint, Field, Input, Item, Picker, text_of};
@@ -104,16 +104,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// `None` where it is turned off, or there is no place for it.
     pub(crate) fn of(env: &Env) -> Option<Self> {
-        let off = env.get(env::CACHE_ENABLED).is_some_and(|value| ["false", "0", "no", "off"].iter().any(|word| value.eq_ignore_ascii_case(word)));
-        if off {
-            return None;
-        }
-        let below = |folder: PathBuf| folder.join("databricks");
-        let folder = env
-            .path(env::CACHE_DIR)
-            .or_else(|| env.path(env::XDG_CACHE_HOME).filter(|folder| folder.is_absolute()).map(below))
-            .or_else(|| env.home().map(|home| below(home.join(".cache"))))?;
-        Some(Self { folder: folder.join("names") })
+        Some(Self { folder: env.cache_folder()?.join("names") })
     }
 
     fn path(&self, host: &Host) -> PathBuf {
@@ -170,6 +161,7 @@ fn parsed<'f>(bytes: &'f [u8], host: &Host) -> impl Iterator<Item = (&'f str, &'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env;
 
     fn names(list: &[(&str, &str)]) -> Names {
         list.iter().map(|(id, title)| ((*id).to_owned(), (*title).to_owned())).collect()

@@ -24,6 +24,9 @@ const DEFAULT_PROFILE_KEY: &str = "default_profile";
 /// The key in `[__settings__]` that names the program for commands that we do not have.
 const FALLBACK_CLI_KEY: &str = "fallback_cli";
 
+/// The key in `[__settings__]` that names the token store.
+const AUTH_STORAGE_KEY: &str = "auth_storage";
+
 /// The profile file of this run, read at most once and only if somebody asks.
 #[derive(Debug)]
 pub(crate) struct ProfileFile {
@@ -120,6 +123,12 @@ impl ProfileFile {
     pub(crate) fn fallback_cli(&self) -> Result<Option<Cow<'_, str>>> {
         let path = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, FALLBACK_CLI_KEY));
         Ok(path.filter(|path| !path.is_empty()))
+    }
+
+    /// The token store that `[__settings__]` names.
+    pub(crate) fn auth_storage(&self) -> Result<Option<Cow<'_, str>>> {
+        let mode = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, AUTH_STORAGE_KEY));
+        Ok(mode.filter(|mode| !mode.is_empty()))
     }
 
     /// Every profile in file order: the sections with a host or an account.

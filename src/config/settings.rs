@@ -290,6 +290,14 @@ impl Settings {
         self.text(Attr::WorkspaceId).filter(|id| !id.eq_ignore_ascii_case("none"))
     }
 
+    /// The OAuth scopes, sorted and each once; what stands for everything where none are set.
+    pub(crate) fn scopes(&self) -> Vec<&str> {
+        let mut scopes: Vec<&str> = self.text(Attr::Scopes).unwrap_or("all-apis").split([',', ' ']).map(str::trim).filter(|scope| !scope.is_empty()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
+    }
+
     pub(crate) fn shadowed(&self) -> &[Shadowed] {
         &self.shadowed
     }

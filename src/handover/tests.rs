@@ -7,7 +7,7 @@ use crate::secret::Secret;
 
 fn credential(lasting: Option<Lasting>) -> Credential {
     let host = Host::parse("https://h.example:8443").expect("a host");
-    Credential { host, headers: Vec::new(), method: "pat", lasting, remarks: Vec::new() }
+    Credential { host, headers: Vec::new(), method: "pat", lasting, token: None, remarks: Vec::new() }
 }
 
 fn written(format: &str, value: &str) -> Result<Handover> {

@@ -313,7 +313,7 @@ impl Client {
         let secrets = Secrets::of(&credentials, &request.body);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, header_value(&self.options.user_agent.for_auth(signer.map(Sign::auth_type)), "the User-Agent")?);
+        headers.insert(USER_AGENT, header_value(&self.options.user_agent.for_auth(signer.and_then(Sign::auth_type)), "the User-Agent")?);
         if let Some(id) = self.options.workspace_id.as_deref().map(str::trim).filter(|id| !id.is_empty() && !id.eq_ignore_ascii_case("none")) {
             headers.insert(WORKSPACE_ID, header_value(id, "the workspace id")?);
         }
@@ -552,8 +552,8 @@ mod tests {
             vec![("Authorization", "Bearer dapi0123456789abcdef".into()), ("X-Databricks-Azure-SP-Management-Token", "eyJmanagement.token.here".into())]
         }
 
-        fn auth_type(&self) -> &'static str {
-            "pat"
+        fn auth_type(&self) -> Option<&'static str> {
+            Some("pat")
         }
     }
 
@@ -839,8 +839,8 @@ mod tests {
             fn headers(&self) -> Vec<(&'static str, Secret)> {
                 vec![("Authorization", "Bearer dapi\nX-Evil: 1".into())]
             }
-            fn auth_type(&self) -> &'static str {
-                "pat"
+            fn auth_type(&self) -> Option<&'static str> {
+                Some("pat")
             }
         }
         let server = Server::start(vec![ok("{}")]);

@@ -566,8 +566,8 @@ mod tests {
             fn headers(&self) -> Vec<(&'static str, crate::secret::Secret)> {
                 vec![("Authorization", "Bearer dapi-inside-tls".into())]
             }
-            fn auth_type(&self) -> &'static str {
-                "pat"
+            fn auth_type(&self) -> Option<&'static str> {
+                Some("pat")
             }
         }
         let authority = root("Own");

@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::Timestamp;
 
+use crate::clock;
 use crate::env::{self, Env};
 use crate::error::Failure;
 use crate::secret::Secret;
@@ -202,6 +203,11 @@ pub(crate) fn open_for_reading(env: &Env, choice: &Choice) -> Result<Opened> {
         .into()),
         Err(other) => Err(other.failure().into()),
     }
+}
+
+/// An end of life as every SDK reads it: RFC 3339 with a fraction and the local offset. Compat: the Python SDK takes what stands before the fraction for local time.
+pub(crate) fn expiry_text(env: &Env, expiry: Timestamp) -> String {
+    entry::expiry_text(expiry, &clock::LocalZone::of(env).get())
 }
 
 /// The mode to write into `[__settings__]`, so that later commands look where this sign-in is.

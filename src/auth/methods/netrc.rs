@@ -5,19 +5,18 @@
 
 use anyhow::Result;
 
-use crate::auth::{Credential, Lasting, Method, TOKEN_USER};
+use crate::auth::{Credential, Lasting, Method, Ports, TOKEN_USER};
 use crate::config::attributes::Attr;
 use crate::config::netrc::NetrcFile;
 use crate::config::settings::Settings;
-use crate::env::Env;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
 
 pub(crate) static METHOD: Method = Method { name: "netrc", title: "Netrc file", needs: &[], automatic: false, acquire };
 
-fn acquire(settings: &Settings, host: Host, env: &Env) -> Result<Credential> {
-    let file = NetrcFile::to_read(env)?;
+fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
+    let file = NetrcFile::to_read(ports.env)?;
     let path = file.path().display();
     let machine = host.bare_name();
     let user = settings.text(Attr::Username);

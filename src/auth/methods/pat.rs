@@ -2,16 +2,15 @@
 
 use anyhow::Result;
 
-use crate::auth::{Credential, Lasting, Method};
+use crate::auth::{Credential, Lasting, Method, Ports};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
-use crate::env::Env;
 use crate::host::Host;
 use crate::secret::Secret;
 
 pub(crate) static METHOD: Method = Method { name: "pat", title: "Personal Access Token", needs: &[Attr::Token], automatic: true, acquire };
 
-fn acquire(settings: &Settings, host: Host, _: &Env) -> Result<Credential> {
+fn acquire(settings: &Settings, host: Host, _: &Ports<'_>) -> Result<Credential> {
     let token = settings.secret(Attr::Token).cloned().unwrap_or_else(|| Secret::new(""));
     Ok(Credential::of(host, METHOD.name, Lasting::Token(token)))
 }

@@ -18,6 +18,7 @@ mod env;
 mod netrc;
 mod profiles;
 mod switch;
+mod token;
 
 pub(crate) static GROUP: Group = Group {
     name: "auth",
@@ -28,6 +29,7 @@ pub(crate) static GROUP: Group = Group {
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
         Node::Command(&switch::COMMAND),
+        Node::Command(&token::COMMAND),
     ],
 };
 

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde::Serialize;
 
-use crate::auth::chain;
+use crate::auth::{Want, chain};
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::Attr;
 use crate::config::file::{Profile, ProfileFile};
@@ -17,6 +17,7 @@ use crate::config::settings::Settings;
 use crate::context::{Caller, Context, OutputFormat, Workspace};
 use crate::error::Failure;
 use crate::host::{Cloud, Host};
+use crate::storage::Choice;
 use crate::text;
 use crate::ui::output::Cell;
 use crate::ui::progress::Progress;
@@ -122,12 +123,13 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::default(); profiles.len()];
     let mut progress = Progress::new(context.ui);
     let caller = context.caller();
+    let storage = context.storage().map_err(|error| format!("{error:#}"));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(profiles.len()) {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, next, storage) = (sender.clone(), &next, &storage);
             scope.spawn(move || {
                 while let Some((index, profile)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, profiles.get(index)?))) {
-                    let outcome = attempt(profile, path, caller);
+                    let outcome = attempt(profile, path, caller, storage);
                     if sender.send((index, outcome)).is_err() {
                         return;
                     }
@@ -147,10 +149,11 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
 }
 
 /// Asks the workspace of one profile who its credential is.
-fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>) -> (Verdict, Option<String>) {
+fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>, storage: &Result<Choice, String>) -> (Verdict, Option<String>) {
     let settings = Settings::of_profile(profile, path);
     let outcome = settings.check(&ProfileFile::nowhere()).and_then(|()| {
-        let credential = chain::acquire(&settings, caller.env)?;
+        let storage = || storage.clone().map_err(anyhow::Error::msg);
+        let credential = caller.with_ports(&storage, Want::USUAL, |ports| chain::acquire(&settings, ports))?;
         let auth_type = credential.method;
         Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });
