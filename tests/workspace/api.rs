@@ -1,10 +1,10 @@
 //! What every API shares: routes, the call a handler gets, and the checks of bodies and pages.
 
-use super::auth;
+use super::auth::{self, Caller};
 use super::http::{Request, Response, percent_decode};
+use super::oauth::{HostKind, Realm};
 use super::state::{State, User};
 use serde_json::{Map, Value};
-use std::sync::Arc;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +32,19 @@ pub(super) type Answer = Result<Response, Response>;
 pub(super) struct Call<'a> {
     pub state: &'a State,
     pub request: &'a Request,
-    user: Option<Arc<User>>,
+    caller: Option<Caller>,
     parts: Vec<(&'static str, String)>,
 }
 
 impl Call<'_> {
     /// The caller. Only routes behind the gate have one.
     pub(super) fn user(&self) -> &User {
-        self.user.as_deref().expect("only routes with Access::SignedIn ask who is calling")
+        &self.caller.as_ref().expect("only routes with Access::SignedIn ask who is calling").user
+    }
+
+    /// Who issued the caller's OAuth access token; `None` if it is something else.
+    pub(super) fn realm(&self) -> Option<Realm> {
+        self.caller.as_ref().and_then(|caller| caller.realm)
     }
 
     /// The caller, who has to be an administrator.
@@ -79,20 +84,25 @@ pub(super) fn answer(apis: &[&'static [Route]], state: &State, request: &Request
         .copied()
         .flatten()
         .find_map(|route| (route.method == method).then(|| match_path(route.path, &request.path)).flatten().map(|parts| (route, parts)));
-    let Some((route, parts)) = found else {
+    // A host of the account alone has no APIs of workspaces.
+    let hidden = state.oauth.host_kind() == HostKind::Account && !auth::of_account(&request.path);
+    let Some((route, parts)) = found.filter(|_| !hidden) else {
         return no_such_api(request);
     };
-    let mut call = Call { state, request, user: None, parts };
+    let mut call = Call { state, request, caller: None, parts };
     if route.access == Access::SignedIn {
         match auth::authenticate(state, request) {
-            Ok(user) => call.user = Some(user),
+            Ok(caller) => call.caller = Some(caller),
             Err(refusal) => return refusal,
         }
     }
-    let signed_in = call.user.is_some();
-    let checked = if signed_in { auth::check_workspace(state, request) } else { Ok(()) };
-    let reply = checked.and_then(|()| (route.handle)(&call)).unwrap_or_else(|refusal| refusal);
-    if signed_in { reply.header("X-Databricks-Org-Id", &state.workspace_id.to_string()) } else { reply }
+    if call.caller.is_none() {
+        return (route.handle)(&call).unwrap_or_else(|refusal| refusal);
+    }
+    let workspace = auth::check_workspace(state, request);
+    let id = *workspace.as_ref().unwrap_or(&state.workspace_id);
+    let reply = workspace.and_then(|_| (route.handle)(&call)).unwrap_or_else(|refusal| refusal);
+    reply.header("X-Databricks-Org-Id", &id.to_string())
 }
 
 fn no_such_api(request: &Request) -> Response {

@@ -12,7 +12,8 @@
 //!
 //! - `server` sockets, one thread per connection; `http` messages; `tls` certificates
 //! - `api` routing and shared checks; `auth` the sign-in gate
-//! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `metadata`,
+//! - `oauth` the authorization server: documents, sign-in page, token endpoint, and the one who walks it
+//! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `account`,
 //!   and for `api` the made-up `echo` and `things`: one API per file. A new one is a file
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
 //! - `faults` what can go wrong on order; `record` the log
@@ -21,6 +22,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support: a broken assumption must end the test at once")]
 #![allow(clippy::disallowed_methods, reason = "those rules are for the product")]
 
+mod account;
 mod api;
 mod auth;
 mod clock;
@@ -30,7 +32,7 @@ mod echo;
 mod faults;
 mod files;
 mod http;
-mod metadata;
+mod oauth;
 mod permissions;
 mod random;
 mod record;
@@ -50,6 +52,7 @@ pub use self::database::DatabaseGrant;
 pub use self::faults::Fault;
 pub use self::files::byte_at;
 pub use self::http::{Framing, Response};
+pub use self::oauth::{Document, Grants, HostKind, Page, RefreshMode, SignedIn, TokenReply, approve, deny, visit};
 pub use self::record::{Plane, Recorded};
 pub use self::tls::TlsVariant;
 
@@ -62,10 +65,13 @@ use std::time::Duration;
 
 /// Every API of the workspace, in the order routes are tried.
 const ROUTES: &[&[api::Route]] = &[
-    metadata::ROUTES,
+    oauth::ROUTES[0],
+    oauth::ROUTES[1],
+    oauth::ROUTES[2],
     scim::ROUTES,
     tokens::ROUTES,
     token_management::ROUTES,
+    account::ROUTES,
     permissions::ROUTES,
     service_principals::ROUTES,
     clusters::ROUTES,
@@ -111,6 +117,7 @@ pub struct Builder {
     tls: TlsVariant,
     port: u16,
     https_port: u16,
+    oauth: oauth::Settings,
 }
 
 impl Builder {
@@ -203,6 +210,7 @@ impl Builder {
             files: Mutex::default(),
             log: record::Log::default(),
             faults: faults::Faults::default(),
+            oauth: oauth::OAuth::new(self.oauth),
             stop: state::Stop::default(),
             connections: AtomicU64::new(0),
         });
@@ -237,6 +245,7 @@ impl Workspace {
             tls: TlsVariant::Trusted,
             port: 0,
             https_port: 0,
+            oauth: oauth::Settings::default(),
         }
     }
 
@@ -332,6 +341,13 @@ impl Workspace {
     pub fn service_principal(&self) -> (&str, &str) {
         let principal = &self.state.principals[0];
         (&principal.id, &principal.name)
+    }
+
+    /// Makes an OAuth secret of the service principal; `None` lives two years.
+    pub fn mint_secret(&self, lifetime: Option<Duration>) -> String {
+        let lifetime = lifetime.map_or(service_principals::LONGEST, |lifetime| i64::try_from(lifetime.as_secs()).expect("a sane lifetime"));
+        let now = self.state.clock.now_seconds();
+        self.state.secrets.lock().unwrap().add(&self.state.principals[0].id, now, lifetime).1
     }
 
     /// Puts a file of that many bytes below `/api/2.0/fs/files`, such as `/Volumes/main/default/files/data.bin`. [`byte_at`] tells what is in it.

@@ -1,6 +1,6 @@
 //! The log of everything that came in.
 
-use super::http::{Request, header};
+use super::http::{Request, header, parse_query};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};
@@ -51,6 +51,11 @@ impl Recorded {
     /// The body as JSON; `Null` if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The parameter of that name in a body that is a form, decoded.
+    pub fn form(&self, name: &str) -> Option<String> {
+        parse_query(&self.body).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Whether the text occurs anywhere in the request: the question of every leak test.

@@ -1,6 +1,7 @@
 //! The workspace tested by clients that are not ours: bare sockets and curl.
 
 mod admin;
+mod oauth;
 
 use super::clock::{http_date, rfc3339};
 use super::http::Request;

@@ -41,7 +41,7 @@ pub(super) const ROUTES: &[Route] = &[
 /// How many secrets a service principal may have.
 const MOST: usize = 5;
 /// How long a secret lives at most, and if nobody says: two years.
-const LONGEST: i64 = 730 * 86_400;
+pub(super) const LONGEST: i64 = 730 * 86_400;
 
 /// The service principals that every workspace has.
 pub(super) fn made_up() -> Vec<Arc<User>> {
@@ -58,6 +58,7 @@ pub(super) fn made_up() -> Vec<Arc<User>> {
 struct Secret {
     principal: String,
     id: String,
+    value: String,
     /// Its first characters, which the service keeps to recognise it by.
     hash: String,
     created: i64,
@@ -79,6 +80,29 @@ impl Secret {
 
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// Makes a secret that lives `lifetime` seconds; gives what a list says of it, and its value.
+    pub(super) fn add(&mut self, principal: &str, created: i64, lifetime: i64) -> (Value, String) {
+        let value = format!("dose{}", random::hex::<16>());
+        let secret = Secret {
+            principal: principal.to_owned(),
+            id: random::hex::<16>(),
+            value: value.clone(),
+            hash: random::hex::<32>(),
+            created,
+            expires: created + lifetime,
+        };
+        let info = secret.info();
+        self.0.push(secret);
+        (info, value)
+    }
+
+    /// Whether that is a secret of the principal that has not expired.
+    pub(super) fn opens(&self, principal: &str, value: &str, now: i64) -> bool {
+        self.0.iter().any(|secret| secret.principal == principal && secret.value == value && secret.expires > now)
+    }
+}
 
 fn by_workspace(call: &Call<'_>) -> Answer {
     call.admin()?;
@@ -124,15 +148,12 @@ fn create(call: &Call<'_>, principal: &str) -> Answer {
         },
     };
     let created = call.state.clock.now_seconds();
-    let value = format!("dose{}", random::hex::<16>());
     let mut secrets = call.state.secrets.lock().unwrap();
     if secrets.0.iter().filter(|secret| secret.principal == principal).count() >= MOST {
         return Err(Response::error(400, "RESOURCE_LIMIT_EXCEEDED", &format!("A service principal may have at most {MOST} secrets.")));
     }
-    let secret = Secret { principal: principal.to_owned(), id: random::hex::<16>(), hash: random::hex::<32>(), created, expires: created + lifetime };
-    let mut reply = secret.info();
+    let (mut reply, value) = secrets.add(principal, created, lifetime);
     reply["secret"] = json!(value);
-    secrets.0.push(secret);
     Ok(Response::json(200, &reply))
 }
 

@@ -5,6 +5,7 @@ use super::clusters::Clusters;
 use super::database::Database;
 use super::faults::Faults;
 use super::files::Files;
+use super::oauth::OAuth;
 use super::permissions::Permissions;
 use super::record::{Log, Plane};
 use super::service_principals::Secrets;
@@ -33,7 +34,7 @@ pub(super) struct State {
     pub http_url: String,
     pub https_url: String,
     pub users: RwLock<Vec<Arc<User>>>,
-    /// Service principals: nobody signs in as one but with a token made on its behalf. The name is the application id.
+    /// Service principals: nobody signs in as one but with a token made on its behalf or for its secret. The name is the application id.
     pub principals: Vec<Arc<User>>,
     pub tokens: Mutex<Tokens>,
     pub clusters: Clusters,
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub secrets: Mutex<Secrets>,
     pub permissions: Mutex<Permissions>,
     pub files: Mutex<Files>,
+    pub oauth: OAuth,
     pub log: Log,
     pub faults: Faults,
     pub stop: Stop,
