@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! cargo run --example workspace -- [--clusters N] [--tokens N] [--port P] [--https-port P] [--env-file PATH]
+//!     [--user NAME] [--client-secret] [--token-lifetime SECONDS] [--refresh-lifetime SECONDS]
+//!     [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent]
+//! cargo run --example workspace -- --approve URL | --deny URL [--user NAME]
 //! ```
 //!
 //! Says where it is in KEY=VALUE lines, on stdout or in a file of mode 0600, then serves until it
@@ -17,21 +20,44 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 use workspace::Workspace;
 
 const USAGE: &str = "\
 usage: workspace [--clusters N] [--tokens N] [--port P] [--https-port P] [--env-file PATH]
+                 [--user NAME]... [--client-secret] [--token-lifetime SECONDS] [--refresh-lifetime SECONDS]
+                 [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent]
+       workspace --approve URL | --deny URL [--user NAME]
 
   --clusters N      how many clusters there are (3)
   --tokens N        how many tokens the admin has, its own included (3)
   --port P          port for http (a free one)
   --https-port P    port for https (a free one)
   --env-file PATH   write the KEY=VALUE lines there, mode 0600, instead of to stdout
+  --user NAME       somebody else who can sign in in the browser; with --approve, who signs in
+  --client-secret   make a secret of the service principal and say it too
+  --token-lifetime SECONDS, --refresh-lifetime SECONDS
+                    how long OAuth tokens live (an hour, 90 days)
+  --refresh MODE    rotating: a refresh token is good once; reusable: until it expires (rotating)
+  --host-kind KIND  what /.well-known/databricks-config says: workspace, unified, account, or absent (workspace)
+  --approve URL, --deny URL
+                    be the browser: walk that sign-in page, press the button, and follow to the callback; for BROWSER.
+                    The authority of an https page is read from SSL_CERT_FILE.
 ";
 
 struct Options {
     builder: workspace::Builder,
     env_file: Option<PathBuf>,
+    users: Vec<String>,
+    client_secret: bool,
+    browse: Option<Browse>,
+}
+
+/// What to do with a sign-in page instead of running a workspace.
+#[derive(Debug)]
+enum Browse {
+    Approve(String),
+    Deny(String),
 }
 
 fn main() -> ExitCode {
@@ -56,11 +82,21 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> io::Result<()> {
+    if let Some(browse) = &options.browse {
+        be_the_browser(browse, options.users.first());
+        return Ok(());
+    }
     // Before the file appears: whoever reads it may send the signal at once.
     let (stop, stopped) = channel();
     stop_on_signal(stop.clone())?;
     let workspace = options.builder.try_start()?;
-    let lines = describe(&workspace);
+    for user in &options.users {
+        workspace.add_user(user, user);
+    }
+    let mut lines = describe(&workspace);
+    if options.client_secret {
+        lines.push_str(&format!("WORKSPACE_CLIENT_SECRET={}\n", workspace.mint_secret(None)));
+    }
     if let Some(path) = &options.env_file {
         write_private(path, &lines)?;
     } else {
@@ -77,7 +113,7 @@ fn run(options: Options) -> io::Result<()> {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-    let mut options = Options { builder: Workspace::builder(), env_file: None };
+    let mut options = Options { builder: Workspace::builder(), env_file: None, users: Vec::new(), client_secret: false, browse: None };
     while let Some(flag) = args.next() {
         let flag = flag.to_string_lossy().into_owned();
         if flag == "--help" || flag == "-h" {
@@ -90,11 +126,34 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, St
             "--tokens" => options.builder = builder.tokens(number(&flag, &value()?)?),
             "--port" => options.builder = builder.port(number(&flag, &value()?)?),
             "--https-port" => options.builder = builder.https_port(number(&flag, &value()?)?),
+            "--user" => options.users.push(text(&value()?)?),
+            "--client-secret" => options.client_secret = true,
+            "--token-lifetime" => options.builder = builder.token_lifetime(Duration::from_secs(number(&flag, &value()?)?)),
+            "--refresh-lifetime" => options.builder = builder.refresh_lifetime(Duration::from_secs(number(&flag, &value()?)?)),
+            "--refresh" => options.builder = builder.refresh_mode(text(&value()?)?.parse()?),
+            "--host-kind" => options.builder = builder.host_kind(text(&value()?)?.parse()?),
+            "--approve" => options.browse = Some(Browse::Approve(text(&value()?)?)),
+            "--deny" => options.browse = Some(Browse::Deny(text(&value()?)?)),
             "--env-file" => options.env_file = Some(value()?.into()),
             _ => return Err(format!("unknown argument: {flag}")),
         }
     }
     Ok(Some(options))
+}
+
+fn text(value: &OsString) -> Result<String, String> {
+    value.to_str().map(str::to_owned).ok_or_else(|| format!("this is not UTF-8: {}", value.display()))
+}
+
+/// Presses the button, and goes where that leads: to the program that waits for the callback.
+fn be_the_browser(browse: &Browse, user: Option<&String>) {
+    let ca_file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let ca_file = ca_file.as_deref();
+    let callback = match browse {
+        Browse::Approve(url) => workspace::approve(url, user.map_or(workspace::ADMIN, String::as_str), ca_file),
+        Browse::Deny(url) => workspace::deny(url, ca_file),
+    };
+    workspace::visit(&callback, ca_file);
 }
 
 fn number<T: std::str::FromStr>(flag: &str, value: &OsString) -> Result<T, String> {
@@ -112,6 +171,7 @@ fn describe(workspace: &Workspace) -> String {
         ("WORKSPACE_PASSWORD", workspace.basic_password()),
         ("WORKSPACE_TOKEN", workspace.token()),
         ("WORKSPACE_TOKEN_ID", workspace.token_id()),
+        ("WORKSPACE_CLIENT_ID", workspace.service_principal().1),
     ]
     .map(|(key, value)| [key, "=", value, "\n"].concat())
     .concat()

@@ -68,6 +68,7 @@ const ROUTES: &[&[api::Route]] = &[
     oauth::ROUTES[0],
     oauth::ROUTES[1],
     oauth::ROUTES[2],
+    oauth::ROUTES[3],
     scim::ROUTES,
     tokens::ROUTES,
     token_management::ROUTES,
@@ -81,7 +82,8 @@ const ROUTES: &[&[api::Route]] = &[
     things::ROUTES,
 ];
 
-const ADMIN: &str = "ann@example.com";
+/// Who the admin is.
+pub const ADMIN: &str = "ann@example.com";
 
 /// A running workspace; dropping it closes its ports and connections.
 #[derive(Debug)]

@@ -125,7 +125,10 @@ fn split(url: &str) -> (&str, &str, &str) {
 fn exchange(url: &str, method: &str, headers: &[(&str, &str)], body: &str, ca_file: Option<&Path>) -> Page {
     let (scheme, host, target) = split(url);
     let slash = if target.starts_with('/') { "" } else { "/" };
-    let mut message = format!("{method} {slash}{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let mut message = format!("{method} {slash}{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    if method == "POST" {
+        message.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     for (name, value) in headers {
         message.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -141,13 +144,22 @@ fn exchange(url: &str, method: &str, headers: &[(&str, &str)], body: &str, ca_fi
 
 fn talk(mut stream: impl Read + Write, message: &str) -> Page {
     stream.write_all(message.as_bytes()).and_then(|()| stream.flush()).expect("the request can be sent");
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("the reply can be read");
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").expect("a whole reply");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("a head in UTF-8");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-    Page { status, headers, body: body.to_owned() }
+    let mut page = Page { status, headers, body: String::new() };
+    // Not every server closes the connection although it was asked to.
+    let length = page.header("Content-Length").map_or(u64::MAX, |length| length.parse().expect("a length"));
+    let mut body = Vec::new();
+    stream.take(length).read_to_end(&mut body).expect("the reply can be read");
+    page.body = String::from_utf8_lossy(&body).into_owned();
+    page
 }
 
 fn tls(host: &str, ca_file: Option<&Path>) -> ClientConnection {

@@ -1,12 +1,13 @@
 //! The OAuth authorization server of the workspace and of its account: who was granted what.
 //!
-//! `documents` says where everything is, `authorize` asks the user, `token` gives and takes back, `browser` is the user.
+//! `documents` says where everything is, `authorize` asks the user, `token` gives and takes back, `browser` is the user, `knobs` sets it all over HTTP.
 //! Source: RFC 6749, 7636 (PKCE), 7009 (revocation), 8252 (loopback redirects), 9700 (rotation of refresh tokens).
 
 mod authorize;
 mod browser;
 mod documents;
 mod jwt;
+mod knobs;
 mod token;
 
 pub use self::browser::{Page, approve, deny, visit};
@@ -19,10 +20,12 @@ use super::state::User;
 use super::{Builder, Workspace};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub(super) const ROUTES: &[&[Route]] = &[documents::ROUTES, authorize::ROUTES, token::ROUTES];
+pub(super) const ROUTES: &[&[Route]] = &[documents::ROUTES, authorize::ROUTES, token::ROUTES, knobs::ROUTES];
 
 /// The one public client this server knows.
 const PUBLIC_CLIENT: &str = "databricks-cli";
@@ -51,6 +54,44 @@ pub enum HostKind {
     Account,
     /// An old host that has no such document (404). Both issuers.
     Absent,
+}
+
+impl Display for RefreshMode {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            RefreshMode::Rotating => "rotating",
+            RefreshMode::Reusable => "reusable",
+        })
+    }
+}
+
+impl FromStr for RefreshMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RefreshMode, String> {
+        let all = [RefreshMode::Rotating, RefreshMode::Reusable];
+        all.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| format!("refresh tokens are rotating or reusable, not '{text}'"))
+    }
+}
+
+impl Display for HostKind {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            HostKind::Workspace => "workspace",
+            HostKind::Unified => "unified",
+            HostKind::Account => "account",
+            HostKind::Absent => "absent",
+        })
+    }
+}
+
+impl FromStr for HostKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostKind, String> {
+        let all = [HostKind::Workspace, HostKind::Unified, HostKind::Account, HostKind::Absent];
+        all.into_iter().find(|kind| kind.to_string() == text).ok_or_else(|| format!("a host is workspace, unified, account or absent, not '{text}'"))
+    }
 }
 
 /// The two documents a host shows to anyone.
@@ -330,6 +371,16 @@ impl Store {
         token
     }
 
+    /// Ends every sign-in of the user, and the access tokens a service principal got.
+    fn revoke_all_of(&mut self, user_id: &str) {
+        for family in self.families.iter_mut().filter(|family| family.user == user_id) {
+            family.revoked = true;
+        }
+        for access in self.access.values_mut().filter(|access| access.user == user_id) {
+            access.revoked = true;
+        }
+    }
+
     /// A successful reply of the token endpoint, after every change that was ordered for it.
     fn reply(&mut self, grant: &str, access: &str, refresh: Option<&str>, scope: &str) -> Response {
         let mut fields = Map::new();
@@ -600,13 +651,7 @@ impl Workspace {
     /// Ends every sign-in of that user now, as an administrator would: access and refresh tokens both.
     pub fn revoke_sign_ins(&self, user_name: &str) {
         let user = self.state.user(|user| user.name == user_name).expect("a user of that name");
-        let mut store = self.state.oauth.store();
-        for family in store.families.iter_mut().filter(|family| family.user == user.id) {
-            family.revoked = true;
-        }
-        for access in store.access.values_mut().filter(|access| access.user == user.id) {
-            access.revoked = true;
-        }
+        self.state.oauth.store().revoke_all_of(&user.id);
     }
 
     /// Whether an access token opens the APIs now.

@@ -586,6 +586,28 @@ fn discovery_leads_to_the_workspace_and_says_which_one_it_was() {
 }
 
 #[test]
+fn administrators_turn_the_knobs_over_http() {
+    let workspace = Workspace::start();
+    let knobs = "/_workspace/oauth";
+    let signed_in = workspace.sign_in("ann@example.com");
+    let set = json!({"token_lifetime_seconds": 5, "refresh": "reusable", "host_kind": "unified", "revoke_user": "ann@example.com"});
+    let now = send(&workspace, "PATCH", knobs, &set).json();
+    assert_eq!((&now["token_lifetime_seconds"], &now["refresh"], &now["host_kind"]), (&json!(5), &json!("reusable"), &json!("unified")));
+    assert!(!workspace.refresh_token_works(&signed_in.refresh_token));
+    let reply = refresh(&workspace, &workspace.sign_in("ann@example.com").refresh_token).json();
+    assert_eq!(reply["expires_in"], 5);
+    assert_eq!(get(&workspace, knobs).json()["grants"]["refreshes"], 1);
+    for bad in
+        [json!({"refresh": "twice"}), json!({"token_lifetime_seconds": -1}), json!({"nonsense": 1, "refresh": "rotating"}), json!({"revoke_user": "eve"})]
+    {
+        assert_eq!(send(&workspace, "PATCH", knobs, &bad).status, 400, "{bad}");
+    }
+    assert_eq!(get(&workspace, knobs).json()["refresh"], "reusable");
+    let bob = workspace.add_user("bob@example.com", "Bob Example");
+    assert_eq!(get_as(&workspace, &bob.value, knobs).status, 403);
+}
+
+#[test]
 fn a_callback_lies_on_order() {
     let workspace = Workspace::start();
     workspace.set_callback_parameter("iss", None);
