@@ -2,6 +2,8 @@
 
 mod admin;
 mod oauth;
+#[cfg(target_os = "linux")]
+mod sdk;
 
 use super::clock::{http_date, rfc3339};
 use super::http::Request;
