@@ -7,6 +7,7 @@ use crate::auth::session::NoSignIn;
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
+use crate::env::Env;
 use crate::error::Failure;
 use crate::text;
 
@@ -14,10 +15,14 @@ use crate::text;
 ///
 /// # Errors
 /// If there is none; the hints say what each method lacks.
-pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
+pub(crate) fn choose(settings: &Settings, env: &Env) -> Result<&'static Method> {
     match settings.text(Attr::AuthType) {
-        Some(name) => named(settings, name),
-        None => METHODS.iter().copied().find(|method| method.automatic && method.ready(settings).is_ok()).ok_or_else(|| nothing_applies(settings, &[]).into()),
+        Some(name) => named(settings, env, name),
+        None => METHODS
+            .iter()
+            .copied()
+            .find(|method| method.automatic && method.ready(settings, env).is_ok())
+            .ok_or_else(|| nothing_applies(settings, env, &[]).into()),
     }
 }
 
@@ -26,14 +31,15 @@ pub(crate) fn choose(settings: &Settings) -> Result<&'static Method> {
 /// # Errors
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or, with what each method said, if none works.
 pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credential> {
-    let host = || settings.host()?.ok_or_else(|| anyhow::Error::from(nothing_applies(settings, &[])));
+    let env = ports.env;
+    let host = || settings.host()?.ok_or_else(|| anyhow::Error::from(nothing_applies(settings, env, &[])));
     if let Some(name) = settings.text(Attr::AuthType) {
-        let method = named(settings, name)?;
+        let method = named(settings, env, name)?;
         check_bound(settings, method)?;
         return (method.acquire)(settings, host()?, ports);
     }
     let mut attempts = Vec::new();
-    for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings).is_ok()) {
+    for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings, env).is_ok()) {
         check_bound(settings, method)?;
         match (method.acquire)(settings, host()?, ports) {
             Ok(mut credential) => {
@@ -45,7 +51,7 @@ pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credenti
             Err(error) => attempts.push((method, error)),
         }
     }
-    let failure = nothing_applies(settings, &attempts);
+    let failure = nothing_applies(settings, env, &attempts);
     let signed_out = !attempts.is_empty() && attempts.iter().all(|(_, error)| error.downcast_ref::<NoSignIn>().is_some());
     Err(Unconfigured { failure, signed_out }.into())
 }
@@ -78,10 +84,10 @@ pub(crate) fn check_bound(settings: &Settings, method: &Method) -> Result<()> {
     ATTRIBUTES.iter().filter(|row| row.secret && row.methods.contains(&method.name)).try_for_each(|row| settings.check_bound(row.attr))
 }
 
-fn named(settings: &Settings, name: &str) -> Result<&'static Method> {
+fn named(settings: &Settings, env: &Env, name: &str) -> Result<&'static Method> {
     let shown = text::quoted(name);
     if let Some(method) = auth::find(name) {
-        return method.ready(settings).map(|()| method).map_err(|skip| not_configured(settings, method, &skip).into());
+        return method.ready(settings, env).map(|()| method).map_err(|skip| not_configured(settings, method, &skip).into());
     }
     let place = settings.get(Attr::AuthType).map(|sourced| sourced.source.place()).unwrap_or_default();
     let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
@@ -106,7 +112,7 @@ fn not_configured(settings: &Settings, method: &Method, skip: &Skip) -> Failure 
     with_missing(failure, skip).hint(format!("auth_type = {} comes from the {place}", method.name))
 }
 
-fn nothing_applies(settings: &Settings, attempts: &[Attempt]) -> Failure {
+fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Failure {
     let mut failure = Failure::new(format!(
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
@@ -115,7 +121,7 @@ fn nothing_applies(settings: &Settings, attempts: &[Attempt]) -> Failure {
         failure = failure.hint(format!("{} did not work: {}", method.name, text::one_line(&format!("{error:#}"))));
     }
     for method in METHODS.iter().filter(|method| method.automatic) {
-        if let Err(skip) = method.ready(settings) {
+        if let Err(skip) = method.ready(settings, env) {
             failure = failure.hint(format!("{} does not apply: {skip}", method.name));
         }
     }
@@ -123,7 +129,8 @@ fn nothing_applies(settings: &Settings, attempts: &[Attempt]) -> Failure {
 }
 
 fn with_missing(mut failure: Failure, skip: &Skip) -> Failure {
-    for attr in &skip.missing {
+    let missing: &[Attr] = if let Skip::Missing(missing) = skip { missing } else { &[] };
+    for attr in missing {
         let variables = attr.row().env.join(" or ");
         failure = failure.hint(format!("Set {} in the profile, or {variables}", attr.name()));
     }

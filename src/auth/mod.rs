@@ -149,31 +149,49 @@ pub(crate) struct Method {
     pub(crate) needs: &'static [Attr],
     /// Whether it is tried where `auth_type` names none.
     pub(crate) automatic: bool,
+    /// What else has to hold, beyond attributes that are set: why the method does not apply, in a clause such as `the host is not on Azure`. Looks at nothing but these.
+    pub(crate) obstacle: fn(&Settings, &Env) -> Option<String>,
     /// Obtains the credential; everything it needs is there.
     pub(crate) acquire: fn(&Settings, Host, &Ports<'_>) -> Result<Credential>,
 }
 
-/// Why a method does not apply: the attributes that are missing.
+/// For methods that need their attributes and nothing else.
+pub(crate) fn no_obstacle(_: &Settings, _: &Env) -> Option<String> {
+    None
+}
+
+/// Why a method does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
-    pub(crate) missing: Vec<Attr>,
+pub(crate) enum Skip {
+    /// These attributes are not set.
+    Missing(Vec<Attr>),
+    /// Something else does not hold, in a clause.
+    Obstacle(String),
 }
 
 impl std::fmt::Display for Skip {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.missing.iter().map(|attr| attr.name()).collect();
-        write!(formatter, "{} {} not set", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+        match self {
+            Self::Missing(missing) => {
+                let names: Vec<_> = missing.iter().map(|attr| attr.name()).collect();
+                write!(formatter, "{} {} not set", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+            }
+            Self::Obstacle(reason) => formatter.write_str(reason),
+        }
     }
 }
 
 impl Method {
-    /// Whether everything is there that the method needs; looks at the settings only.
+    /// Whether everything is there that the method needs; looks at settings and environment only.
     ///
     /// # Errors
     /// With what is missing.
-    pub(crate) fn ready(&self, settings: &Settings) -> Result<(), Skip> {
+    pub(crate) fn ready(&self, settings: &Settings, env: &Env) -> Result<(), Skip> {
         let missing: Vec<Attr> = [Attr::Host].iter().chain(self.needs).copied().filter(|attr| settings.get(*attr).is_none()).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Skip { missing }) }
+        if !missing.is_empty() {
+            return Err(Skip::Missing(missing));
+        }
+        (self.obstacle)(settings, env).map_or(Ok(()), |reason| Err(Skip::Obstacle(reason)))
     }
 
     /// As error texts show it: `Personal Access Token (pat)`.

@@ -185,7 +185,7 @@ fn profile_flag(arguments: &[OsString]) -> Option<String> {
 /// Puts the settings into the program's environment. They name host and credential together, so that neither is mixed with another one that the environment has.
 fn add_credentials(command: &mut Command, env: &Env, file: &ProfileFile, profile: Option<String>) -> Result<()> {
     let settings = Settings::resolve(&Selection { profile, ..Selection::default() }, env, file)?;
-    let method = chain::choose(&settings)?;
+    let method = chain::choose(&settings, env)?;
     chain::check_bound(&settings, method)?;
     let Some(host) = settings.host()? else { return Ok(()) };
     // By any other name the official CLI would not know how to sign in: it gets what the credential is made of.

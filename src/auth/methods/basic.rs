@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use crate::auth::{Credential, Lasting, Method, Ports};
+use crate::auth::{Credential, Lasting, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::host::Host;
 use crate::secret::Secret;
 
-pub(crate) static METHOD: Method = Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], automatic: true, acquire };
+pub(crate) static METHOD: Method =
+    Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], automatic: true, obstacle: no_obstacle, acquire };
 
 fn acquire(settings: &Settings, host: Host, _: &Ports<'_>) -> Result<Credential> {
     let user = settings.text(Attr::Username).unwrap_or_default().to_owned();

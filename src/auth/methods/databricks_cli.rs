@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::auth::oauth::CLIENT_ID;
 use crate::auth::oauth::server::{ClientProof, Refused, Server};
 use crate::auth::session::{self, Ended, Slot};
-use crate::auth::{Credential, Method, Ports};
+use crate::auth::{Credential, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::error::Failure;
@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::storage::StoredToken;
 use crate::text;
 
-pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, acquire };
+pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, obstacle: no_obstacle, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let keys = keys(settings.text(Attr::Profile), &host, settings.text(Attr::AccountId));

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::auth::{Credential, Lasting, Method, Ports, TOKEN_USER};
+use crate::auth::{Credential, Lasting, Method, Ports, TOKEN_USER, no_obstacle};
 use crate::config::attributes::Attr;
 use crate::config::netrc::NetrcFile;
 use crate::config::settings::Settings;
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
 
-pub(crate) static METHOD: Method = Method { name: "netrc", title: "Netrc file", needs: &[], automatic: false, acquire };
+pub(crate) static METHOD: Method = Method { name: "netrc", title: "Netrc file", needs: &[], automatic: false, obstacle: no_obstacle, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let file = NetrcFile::to_read(ports.env)?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::auth::oauth::server::{ClientProof, Refused, Server};
 use crate::auth::session::{self, Ended, Slot};
-use crate::auth::{Credential, Method, Ports};
+use crate::auth::{Credential, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::error::Failure;
@@ -13,8 +13,14 @@ use crate::host::Host;
 use crate::http::Repeat;
 use crate::secret::Secret;
 
-pub(crate) static METHOD: Method =
-    Method { name: "oauth-m2m", title: "OAuth Machine-to-Machine", needs: &[Attr::ClientId, Attr::ClientSecret], automatic: true, acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "oauth-m2m",
+    title: "OAuth Machine-to-Machine",
+    needs: &[Attr::ClientId, Attr::ClientSecret],
+    automatic: true,
+    obstacle: no_obstacle,
+    acquire,
+};
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let id = settings.text(Attr::ClientId).unwrap_or_default();

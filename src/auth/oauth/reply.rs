@@ -140,7 +140,7 @@ mod tests {
         let flaw = read(b"{\"error\":\"invalid_grant\",\"error_description\":\"gone\",\"access_token\":\"t\"}", at(0)).expect("JSON").expect_err("a refusal");
         assert_eq!(flaw, Flaw::Refused { error: "invalid_grant".to_owned(), description: "gone".to_owned() });
         assert_eq!(read(b"{\"access_token\":\"\"}", at(0)).expect("JSON").expect_err("nothing"), Flaw::NoToken);
-        assert!(read(b"[]", at(0)).is_err());
+        assert_eq!(read(b"[]", at(0)).expect("JSON").expect_err("nothing"), Flaw::NoToken);
         assert!(read(b"<html>", at(0)).is_err());
     }
 }

@@ -13,6 +13,7 @@ use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::netrc::{Listed, NetrcFile};
 use crate::config::settings::{Settings, Source, Value};
 use crate::context::{Context, OutputFormat};
+use crate::env::Env;
 use crate::text;
 
 pub(crate) static COMMAND: Command = Command {
@@ -109,7 +110,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let selection = super::selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings));
+    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings, &context.env));
     let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
     let outcome = outcome.and_then(|method| {
         let user = if arguments::is_on(matches, "offline") {
@@ -124,7 +125,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let rows = rows(&settings, used, arguments::is_on(matches, "sensitive"));
     let stray = stray(context, &settings, used);
     if context.globals.output == OutputFormat::Json {
-        let report = report(&settings, &outcome, used, rows, stray);
+        let report = report(&settings, &context.env, &outcome, used, rows, stray);
         return context.ui.out_json_bare(&serde_json::to_string(&report)?);
     }
     match &outcome {
@@ -142,7 +143,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         context.ui.out_line(&format!("  {}", line(row, used)));
     }
     context.ui.out("-----\nMethods, in the order in which they are tried:\n");
-    for (name, word) in methods(&settings, used) {
+    for (name, word) in methods(&settings, &context.env, used) {
         context.ui.out_line(&format!("  {} {name}: {word}", if used == Some(name) { "✓" } else { "~" }));
     }
     let shadowed: Vec<_> = settings.shadowed().iter().filter(|shadowed| shadowed.differs).collect();
@@ -236,12 +237,12 @@ fn line(row: &Row, used: Option<&str>) -> String {
 }
 
 /// Each method with why it is used or not.
-fn methods(settings: &Settings, used: Option<&str>) -> Vec<(&'static str, String)> {
+fn methods(settings: &Settings, env: &Env, used: Option<&str>) -> Vec<(&'static str, String)> {
     let named = settings.text(Attr::AuthType);
     METHODS
         .iter()
         .map(|method| {
-            let word = match (method.ready(settings), used == Some(method.name)) {
+            let word = match (method.ready(settings, env), used == Some(method.name)) {
                 (_, true) => "used".to_owned(),
                 _ if !method.automatic && named != Some(method.name) => "used only where auth_type names it".to_owned(),
                 (Err(skip), _) => skip.to_string(),
@@ -255,6 +256,7 @@ fn methods(settings: &Settings, used: Option<&str>) -> Vec<(&'static str, String
 
 fn report(
     settings: &Settings,
+    env: &Env,
     outcome: &Result<(&crate::auth::Method, Option<String>), String>,
     used: Option<&'static str>,
     rows: Vec<Row>,
@@ -278,7 +280,7 @@ fn report(
             auth_type: used,
             host: settings.host().ok().flatten().map(|host| host.to_string()),
             configuration: rows.into_iter().map(entry).collect(),
-            methods: methods(settings, used).into_iter().collect(),
+            methods: methods(settings, env, used).into_iter().collect(),
             shadowed: settings
                 .shadowed()
                 .iter()

@@ -134,7 +134,7 @@ fn remove(context: &Context<'_>, matches: &ArgMatches, settings: &Settings) -> R
     let host = host(settings)?;
     let (path, machine) = (file.path().display(), host.bare_name());
     // The credential itself may be long gone; only whose entry it was counts.
-    let is_basic = chain::choose(settings).is_ok_and(|method| method.name == "basic");
+    let is_basic = chain::choose(settings, &context.env).is_ok_and(|method| method.name == "basic");
     let login = settings.text(Attr::Username).filter(|_| is_basic).unwrap_or(TOKEN_USER);
     let (updated, found) = file.remove(machine, login)?;
     say_tightened(context, &file, &updated);
