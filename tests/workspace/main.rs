@@ -146,6 +146,7 @@ fn text(value: &OsString) -> Result<String, String> {
 }
 
 /// Presses the button, and goes where that leads: to the program that waits for the callback.
+#[expect(clippy::disallowed_methods, reason = "that rule is for the product")]
 fn be_the_browser(browse: &Browse, user: Option<&String>) {
     let ca_file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let ca_file = ca_file.as_deref();
