@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::auth::methods::FOREIGN;
-use crate::auth::session::NoSignIn;
+use crate::auth::session::{Ended, NoSignIn};
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
@@ -119,6 +119,8 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
     ));
     for (method, error) in attempts {
         failure = failure.hint(format!("{} did not work: {}", method.name, text::one_line(&format!("{error:#}"))));
+        let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<Ended>().map(|Ended(failure)| failure));
+        failure = own.into_iter().flat_map(Failure::hints).fold(failure, |failure, hint| failure.hint(hint.clone()));
     }
     for method in METHODS.iter().filter(|method| method.automatic) {
         if let Err(skip) = method.ready(settings, env) {

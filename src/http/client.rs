@@ -399,7 +399,8 @@ impl Client {
             return self.exchange_unbounded(engine, prepared, sink).await;
         }
         let timed_out = || Break::new(NetworkErrorKind::Timeout, "the reply is not complete within the time limit");
-        tokio::time::timeout(self.options.total_timeout, self.exchange_unbounded(engine, prepared, sink)).await.unwrap_or_else(|_| Err(timed_out()))
+        let limit = prepared.request.limit.map_or(self.options.total_timeout, |limit| limit.min(self.options.total_timeout));
+        tokio::time::timeout(limit, self.exchange_unbounded(engine, prepared, sink)).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     async fn exchange_unbounded(&self, engine: &Engine, prepared: &Prepared<'_>, sink: Option<&RefCell<&mut Sink<'_>>>) -> Result<Reply, Break> {

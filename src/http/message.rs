@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -136,6 +137,8 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: Vec<(&'static str, Cow<'a, str>)>,
     pub(crate) body: Body,
     pub(crate) repeat: Repeat,
+    /// For one sending and its reply, where that is less than [`Options::total_timeout`](super::Options::total_timeout).
+    pub(crate) limit: Option<Duration>,
 }
 
 #[allow(dead_code, reason = "the methods to come build requests with it")]
@@ -143,7 +146,7 @@ impl<'a> Request<'a> {
     /// A request that may be repeated exactly if its verb is one that reads.
     pub(crate) fn new(verb: Verb, path: impl Into<Cow<'a, str>>) -> Self {
         let repeat = if matches!(verb, Verb::Get | Verb::Head) { Repeat::Freely } else { Repeat::OnlyIfRefused };
-        Self { verb, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty, repeat }
+        Self { verb, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty, repeat, limit: None }
     }
 
     /// A read.

@@ -97,7 +97,12 @@ impl<'h> Run<'h> {
         self
     }
 
-    pub(crate) fn run(self) -> Outcome {
+    /// Starts it and lets it run; nobody reads what it prints.
+    pub(crate) fn spawn(self) -> std::process::Child {
+        self.prepared().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn prepared(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.words).current_dir(&self.folder).env_clear();
         if self.ours {
@@ -113,6 +118,11 @@ impl<'h> Run<'h> {
                 None => command.env_remove(name),
             };
         }
+        command
+    }
+
+    pub(crate) fn run(self) -> Outcome {
+        let mut command = self.prepared();
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().unwrap();

@@ -98,7 +98,13 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
         for request in workspace.requests() {
             let here = || format!("a request: {} {}", request.method, request.path);
             look(&request.target, &here);
-            look(&request.body, &here);
+            // Token and revocation endpoints take secrets in their form (RFC 6749, section 2.3.1, and RFC 7009).
+            let takes_secrets = request.path.starts_with("/oidc/") && (request.path.ends_with("/v1/token") || request.path.ends_with("/v1/revoke"));
+            for secret in secrets.iter().filter(|secret| !(takes_secrets && secret.owners.contains(&place))) {
+                if let Some(form) = secret.form_in(&request.body) {
+                    writeln!(leaks.borrow_mut(), "{} {form} in {}", hint(&secret.value), here()).unwrap();
+                }
+            }
             for (name, value) in &request.headers {
                 if !name.eq_ignore_ascii_case("authorization") {
                     look(&format!("{name}: {value}"), &|| format!("{}, header {name}", here()));
@@ -129,8 +135,16 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
     if leaks.is_empty() { Ok(()) } else { Err(leaks) }
 }
 
-/// The tokens that commands printed because it is their job are secrets from then on.
+/// The tokens that commands printed because it is their job, and those that a token store holds in the end, are secrets from then on.
 fn learn(home: &Home) {
+    let everyone: Vec<usize> = (0..home.workspaces.borrow().len()).collect();
+    for store in home.stores.borrow().iter().filter(|store| store.ends_with("token-cache.json")) {
+        let kept: serde_json::Value = std::fs::read(store).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let entries = kept["tokens"].as_object().into_iter().flatten().flat_map(|(_, entry)| [&entry["access_token"], &entry["refresh_token"]]);
+        for value in entries.filter_map(serde_json::Value::as_str).filter(|value| value.len() >= 16) {
+            home.secrets.borrow_mut().push(Planted::new(value, everyone.clone()));
+        }
+    }
     for seen in home.seen.borrow().iter().filter(|seen| seen.reveals) {
         for key in ["\"token_value\": \"", "\"token\": \""] {
             for (at, _) in seen.stdout.match_indices(key) {

@@ -384,8 +384,7 @@ impl<'a> Server<'a> {
 
 fn describe<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<T> {
     let mut request = Request::get(path);
-    // Nobody waits through repeats of what only helps to find the way.
-    request.repeat = Repeat::OnlyIfRefused;
+    request.limit = Some(DESCRIPTION_LIMIT);
     Ok(client.send(None, &request)?.json()?)
 }
 

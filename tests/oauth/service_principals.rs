@@ -1,0 +1,110 @@
+//! Service principals: their tokens are minted once and kept, so that a script may ask in a loop.
+
+use crate::harness::Home;
+use crate::workspace::{Fault, Response, Workspace};
+use std::sync::Arc;
+
+struct Job {
+    home: Home,
+    workspace: Arc<Workspace>,
+    secret: String,
+}
+
+impl Job {
+    fn new() -> Job {
+        let home = Home::new();
+        let workspace = home.joins(Workspace::start());
+        let secret = workspace.mint_secret(None);
+        home.secret_of(&workspace, &secret);
+        home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
+        home.store(home.path().join(".databricks/token-cache.json"));
+        let job = Job { home, workspace, secret };
+        job.configure(&job.secret);
+        job
+    }
+
+    fn configure(&self, secret: &str) {
+        let (_, id) = self.workspace.service_principal();
+        self.home.write_config(format!("[sp]\nhost = {}\nclient_id = {id}\nclient_secret = {secret}\n", self.workspace.url()));
+    }
+
+    fn token(&self) -> String {
+        self.home.command("auth token -p sp -o text").reveals().run().ok().stdout.trim_end().to_owned()
+    }
+}
+
+#[test]
+fn a_loop_mints_once() {
+    let job = Job::new();
+    let first = job.token();
+    assert!((0..5).all(|_| job.token() == first));
+    job.home.run("current-user me -p sp").ok().shows(job.workspace.service_principal().1);
+    assert_eq!(job.workspace.grants().client_credentials, 1);
+    let forced = job.home.command("auth token -p sp -o text --min-ttl 59m59s").reveals().run().ok().stdout.clone();
+    assert_ne!(forced.trim_end(), "", "a token of nearly the whole life");
+    // By environment alone, as jobs have it.
+    let (_, id) = job.workspace.service_principal();
+    let outcome = job
+        .home
+        .command("auth token -o text")
+        .env("DATABRICKS_HOST", job.workspace.url())
+        .env("DATABRICKS_CLIENT_ID", id)
+        .env("DATABRICKS_CLIENT_SECRET", &job.secret)
+        .reveals()
+        .run();
+    assert!(!outcome.ok().stdout.is_empty());
+    assert!(job.workspace.grants().client_credentials <= 2);
+}
+
+#[test]
+fn sixteen_at_once_mint_once() {
+    let job = Job::new();
+    let outcome = job.home.script("for n in $(seq 16); do databricks auth token -p sp -o text & done; wait").reveals().run();
+    let lines: std::collections::BTreeSet<&str> = outcome.ok().stdout.lines().collect();
+    assert_eq!((lines.len(), job.workspace.grants().client_credentials), (1, 1), "{}", outcome.stderr);
+}
+
+#[test]
+fn another_secret_is_another_token_and_a_wrong_one_is_said() {
+    let job = Job::new();
+    let first = job.token();
+    let other = job.workspace.mint_secret(None);
+    job.home.secret_of(&job.workspace, &other);
+    job.configure(&other);
+    assert_ne!(job.token(), first);
+    assert_eq!(job.workspace.grants().client_credentials, 2);
+    let wrong = "dose0123456789abcdef0123456789abcdef";
+    job.home.secret_of(&job.workspace, wrong);
+    job.configure(wrong);
+    job.home.run("auth token -p sp").fails().says("oauth-m2m").says("client_secret comes from the profile \"sp\"");
+    job.home.run("current-user me -p sp").fails().says("cannot configure default credentials").says("oauth-m2m did not work");
+    job.home.command("current-user me -p sp").env("DATABRICKS_AUTH_TYPE", "oauth-m2m").run().fails();
+}
+
+#[test]
+fn a_job_works_where_nothing_can_be_kept() {
+    let job = Job::new();
+    let (_, id) = job.workspace.service_principal();
+    let variables = [("DATABRICKS_HOST", job.workspace.url()), ("DATABRICKS_CLIENT_ID", id), ("DATABRICKS_CLIENT_SECRET", &job.secret)];
+    let mut command = job.home.command("current-user me").without("HOME");
+    for (name, value) in variables {
+        command = command.env(name, value);
+    }
+    command.run().ok().shows(id);
+    let mut command = job.home.command("current-user me").env("DATABRICKS_TOKEN_CACHE_DIR", "/proc/nowhere");
+    for (name, value) in variables {
+        command = command.env(name, value);
+    }
+    command.run().ok().shows(id);
+}
+
+#[test]
+fn a_busy_server_is_waited_for_and_a_broken_one_is_told() {
+    let job = Job::new();
+    job.workspace.order(Fault::on("POST", "/oidc/v1/token").retry_after(429, "1").times(1));
+    job.token();
+    assert_eq!(job.workspace.token_requests().len(), 2);
+    std::fs::remove_file(job.home.path().join(".databricks/token-cache.json")).unwrap();
+    job.workspace.order(Fault::on("POST", "/oidc/v1/token").reply(Response::new(200).body("text/html", "<html>sign in</html>")).times(1));
+    job.home.run("auth token -p sp").fails().says(job.workspace.url());
+}
