@@ -219,3 +219,7 @@ mod system {
         metadata.is_dir()
     }
 }
+
+#[cfg(all(test, unix))]
+#[path = "lock_tests.rs"]
+mod tests;

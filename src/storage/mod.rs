@@ -7,6 +7,8 @@
 //!
 //! Both hold the very entries of the official CLI, under the same keys: the name of a profile, or the address of a host.
 
+#[cfg(test)]
+mod contract;
 mod entry;
 pub(crate) mod file;
 pub(crate) mod keyring;
