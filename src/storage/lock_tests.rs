@@ -51,7 +51,7 @@ fn one_holds_it_and_is_named() {
     assert_eq!(files.len(), 2, "they stay");
     for file in &files {
         let name = file.file_name().and_then(|name| name.to_str()).expect("text");
-        assert!(name.len() == 21 && name.ends_with(".lock"), "{name}");
+        assert!(name.len() == 21 && file.extension().is_some_and(|extension| extension == "lock"), "{name}");
         assert_eq!(fs::metadata(file).expect("metadata").permissions().mode() & 0o7777, 0o600);
     }
     assert_eq!(fs::metadata(&locks).expect("metadata").permissions().mode() & 0o7777, 0o700);

@@ -146,7 +146,7 @@ pub(crate) enum ModeSource {
 }
 
 /// Which store is to be used, and who said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) mode: Mode,
     pub(crate) source: ModeSource,
@@ -275,7 +275,7 @@ pub(crate) fn miss(env: &Env, mode: Mode) -> &'static str {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// Now in the other store only.
-    pub(crate) moved: Vec<String>,
+    pub(crate) taken: Vec<String>,
     /// The other store had one that lives longer: it stayed, and the older one is gone from here.
     pub(crate) newer_there: Vec<String>,
     /// Entries without a token; left where they are.
@@ -307,7 +307,7 @@ pub(crate) fn migrate(env: &Env, from: &dyn TokenStore, to: &dyn TokenStore) -> 
                 .into());
         }
         from.remove(&lock, &[&key])?;
-        moved.moved.push(key);
+        moved.taken.push(key);
     }
     Ok(moved)
 }

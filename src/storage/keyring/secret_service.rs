@@ -52,10 +52,9 @@ fn unescaped(value: &str) -> String {
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {
         let code = tail.get(..2).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| u8::from_str_radix(code, 16).ok());
-        (rest, _) = match (first, code) {
-            (b'%', Some(code)) => (&tail[2..], bytes.push(code)),
-            _ => (tail, bytes.push(*first)),
-        };
+        let (byte, length) = if let (b'%', Some(code)) = (first, code) { (code, 2) } else { (*first, 0) };
+        bytes.push(byte);
+        rest = &tail[length..];
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

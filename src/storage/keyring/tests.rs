@@ -22,7 +22,7 @@ fn is_installed() -> bool {
         .iter()
         .all(|program| command("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|status| status.success()));
     if !there {
-        eprintln!("no gnome-keyring here: not tested");
+        drop(std::io::stderr().write_all(b"no gnome-keyring here: not tested\n"));
     }
     there
 }
@@ -235,5 +235,5 @@ fn nobody(env: &Env) {
     assert!(matches!(&error, KeyringError::Unreachable(_)), "{error:?}");
     let opened = open_for_reading(env, &Choice { mode: Mode::Secure, source: ModeSource::Default }).expect("the file");
     assert_eq!(opened.mode, Mode::Plaintext);
-    println!("{error} after {:?}", started.elapsed() / 2);
+    assert!(started.elapsed() < KEYRING_LIMIT, "known without waiting");
 }
