@@ -146,7 +146,9 @@ pub(super) fn parse(entry: &str) -> Result<Option<StoredToken>, BrokenEntry> {
     let access_token = string(ACCESS_TOKEN, "its access_token is not text")?;
     let refresh_token = string(REFRESH_TOKEN, "its refresh_token is not text")?.map(Secret::new);
     let token_type = string(TOKEN_TYPE, "its token_type is not text")?.unwrap_or_else(|| "Bearer".to_owned());
-    let expiry = string(EXPIRY, "its expiry is not text")?.map(|text| instant(&text).ok_or(BrokenEntry("its expiry is no time"))).transpose()?.flatten();
+    let expiry = string(EXPIRY, "its expiry is not text")?.map(|text| instant(&text).ok_or(BrokenEntry("its expiry is no time"))).transpose()?;
+    // Go's zero time, which means never.
+    let expiry = expiry.filter(|expiry| expiry.as_second() > YEAR_TWO);
     // Only for people: a number that is none does no harm.
     let expires_in = field(EXPIRES_IN).and_then(|value| serde_json::from_str(value).ok());
     Ok(match (access_token, &refresh_token) {
@@ -169,13 +171,9 @@ pub(super) fn holds_token(entry: &str) -> bool {
     members(entry).is_some_and(|members| members.iter().any(is_token))
 }
 
-/// The times that are found in caches: RFC 3339, and the civil time in UTC of the Python SDK. The outer `None` is no time; the inner one Go's zero time, which means never.
-fn instant(text: &str) -> Option<Option<Timestamp>> {
-    let instant = match text.parse::<Timestamp>() {
-        Ok(instant) => instant,
-        Err(_) => text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
-    };
-    Some(Some(instant).filter(|instant| instant.as_second() > YEAR_TWO))
+/// The times that are found in caches: RFC 3339, and a civil time, which is in UTC.
+fn instant(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()))
 }
 
 /// Seconds from 1970 to the start of the year 2.
@@ -266,17 +264,18 @@ mod tests {
             ("2026-11-22T04:19:30.1Z", &zone("<+0545>-5:45"), "2026-11-22T10:04:30.1+05:45"),
         ] {
             assert_eq!(expiry_text(at(instant), zone), written);
-            assert_eq!(super::instant(written).flatten().map(Timestamp::as_microsecond), Some(at(instant).as_microsecond()));
+            assert_eq!(super::instant(written).map(Timestamp::as_microsecond), Some(at(instant).as_microsecond()));
         }
     }
 
     #[test]
     fn every_form_of_expiry_is_read() {
-        let at = |text: &str| instant(text).map(|instant| instant.map(|instant| instant.to_string()));
-        assert_eq!(at("2026-11-21T23:19:30.02191483-05:00"), Some(Some("2026-11-22T04:19:30.02191483Z".to_owned())));
-        assert_eq!(at("2026-11-21 23:19:30.5"), Some(Some("2026-11-21T23:19:30.5Z".to_owned())));
-        assert_eq!(at("2026-11-21 23:19:30"), Some(Some("2026-11-21T23:19:30Z".to_owned())));
-        assert_eq!(at("0001-01-01T00:00:00Z"), Some(None));
+        let at = |text: &str| instant(text).map(|instant| instant.to_string());
+        assert_eq!(at("2026-11-21T23:19:30.02191483-05:00"), Some("2026-11-22T04:19:30.02191483Z".to_owned()));
+        assert_eq!(at("2026-11-21 23:19:30.5"), Some("2026-11-21T23:19:30.5Z".to_owned()));
+        assert_eq!(at("2026-11-21 23:19:30"), Some("2026-11-21T23:19:30Z".to_owned()));
+        let never = parse(r#"{"access_token":"a","expiry":"0001-01-01T00:00:00Z"}"#).expect("read").expect("a token");
+        assert_eq!(never.expiry, None);
         assert_eq!(at("soon"), None);
     }
 

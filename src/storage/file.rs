@@ -334,7 +334,9 @@ impl<'a> Visitor<'a> for TopVisitor<'_, '_, 'a> {
             match &*name {
                 "version" => self.0.head.version = Some(map.next_value()?),
                 "tokens" => map.next_value_seed(Tokens(self.0))?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(())
@@ -404,7 +406,7 @@ impl<'a> Visitor<'a> for Tokens<'_, '_, 'a> {
             if *name == *self.0.key {
                 self.0.found = Some(map.next_value()?);
             } else {
-                drop(map.next_value::<IgnoredAny>()?);
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())

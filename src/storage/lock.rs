@@ -195,8 +195,9 @@ mod system {
         metadata.is_file() && metadata.uid() == user() && metadata.nlink() == 1
     }
 
+    /// Nobody else may even look into it.
     pub(super) fn is_private_folder(metadata: &Metadata) -> bool {
-        metadata.is_dir() && metadata.uid() == user() && metadata.mode() & 0o077 == 0
+        metadata.is_dir() && metadata.uid() == user() && metadata.mode().trailing_zeros() >= 6
     }
 }
 
@@ -219,3 +220,7 @@ mod system {
         metadata.is_dir()
     }
 }
+
+#[cfg(all(test, unix))]
+#[path = "lock_tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@
 //!
 //! Both hold the very entries of the official CLI, under the same keys: the name of a profile, or the address of a host.
 
+#[cfg(test)]
+mod contract;
 mod entry;
 pub(crate) mod file;
 pub(crate) mod keyring;
@@ -145,7 +147,7 @@ pub(crate) enum ModeSource {
 }
 
 /// Which store is to be used, and who said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) mode: Mode,
     pub(crate) source: ModeSource,
@@ -279,7 +281,7 @@ pub(crate) fn miss(env: &Env, mode: Mode) -> &'static str {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// Now in the other store only.
-    pub(crate) moved: Vec<String>,
+    pub(crate) taken: Vec<String>,
     /// The other store had one that lives longer: it stayed, and the older one is gone from here.
     pub(crate) newer_there: Vec<String>,
     /// Entries without a token; left where they are.
@@ -311,7 +313,7 @@ pub(crate) fn migrate(env: &Env, from: &dyn TokenStore, to: &dyn TokenStore) -> 
                 .into());
         }
         from.remove(&lock, &[&key])?;
-        moved.moved.push(key);
+        moved.taken.push(key);
     }
     Ok(moved)
 }
