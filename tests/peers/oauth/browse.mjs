@@ -152,10 +152,12 @@ try {
 } catch (error) {
   result.error ??= String(error?.message ?? error);
 }
+await context?.close().catch(() => {});
+rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 const line = `${JSON.stringify(result)}\n`;
 process.stdout.write(line);
 if (socket) {
   socket.removeAllListeners('close');
   await new Promise((sent) => socket.end(line, sent));
 }
-await end(result.error ? 1 : 0);
+process.exit(result.error ? 1 : 0);
