@@ -176,3 +176,52 @@ impl Drop for Browser {
         }
     }
 }
+
+mod tests {
+    use super::super::process::processes_with;
+    use super::*;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    #[test]
+    fn one_that_nobody_waits_for_goes_away() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let browser = Browser::new();
+        assert!(!browser.was_opened());
+        browser.open(&format!("http://{}/", server.local_addr().expect("an address")));
+        // It is there, and waits for an answer that never comes.
+        let (connection, _) = server.accept().expect("a browser");
+        assert!(browser.was_opened());
+        let folder = browser.folder.path().to_owned();
+        assert!(processes_with("TMPDIR", &folder).len() > 2, "a driver and a browser of several processes");
+        drop(browser);
+        let until = Instant::now() + Duration::from_secs(5);
+        while !processes_with("TMPDIR", &folder).is_empty() {
+            assert!(Instant::now() < until, "processes are left: {:?}", processes_with("TMPDIR", &folder));
+        }
+        assert!(!folder.exists());
+        drop(connection);
+    }
+
+    #[test]
+    fn a_page_with_nothing_to_press_is_an_error_and_no_endless_wait() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/?redirect_uri=http%3A%2F%2Flocalhost%3A8020", server.local_addr().expect("an address"));
+        let page = "<!doctype html><title>Closed</title><body>We are closed.<script>undefined.call()</script><img src=http://93.184.216.34/x.png>";
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = server.accept() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+            }
+        });
+        let browser = Browser::new();
+        browser.open(&url);
+        let page = browser.page();
+        assert!(page.error.as_deref().is_some_and(|error| error.starts_with("nothing to press on ")), "{page:?}");
+        assert_eq!((page.title.as_str(), page.text.as_str()), ("Closed", "We are closed."));
+        assert!(page.console.iter().any(|complaint| complaint.page == url && complaint.text.contains("TypeError")), "{:?}", page.console);
+        let beyond: Vec<_> = page.requests.iter().filter(|request| !request.is_local()).collect();
+        assert!(beyond.len() == 1 && beyond[0].method == "GET" && beyond[0].status.is_none() && beyond[0].failure.is_some(), "{beyond:?}");
+    }
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::process::Companion;
+use super::process::{Companion, processes_with};
 
 /// The collection that a sign-in to the desktop unlocks.
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
@@ -159,7 +159,7 @@ impl Keyring {
 
     /// The processes that have to do with it: those whose environment names its folder.
     pub(crate) fn processes(&self) -> Vec<Pid> {
-        processes(self.folder.path())
+        processes_in(self.folder.path())
     }
 
     fn items(&self, service: &str) -> Vec<String> {
@@ -177,7 +177,7 @@ impl Keyring {
         self.call(item, "org.freedesktop.DBus.Properties.Get", &["org.freedesktop.Secret.Item", property])
     }
 
-    /// What the Secret Service answers, in GVariant's text form.
+    /// What the Secret Service answers, in `GVariant`'s text form.
     #[track_caller]
     fn call(&self, object: &str, method: &str, arguments: &[&str]) -> String {
         let start = ["call", "--session", "--timeout", "10", "--dest", "org.freedesktop.secrets", "--object-path", object, "--method", method];
@@ -216,6 +216,11 @@ impl Drop for Keyring {
     }
 }
 
+/// The processes of a session, which all have its runtime folder in their environment.
+fn processes_in(folder: &Path) -> Vec<Pid> {
+    processes_with("XDG_RUNTIME_DIR", &folder.join("run"))
+}
+
 fn folders() -> TempDir {
     let folder = tempfile::Builder::new().prefix("keyring-").tempdir().expect("a temporary folder");
     for name in ["home", "run", "bin", "data/dbus-1/services"] {
@@ -225,21 +230,7 @@ fn folders() -> TempDir {
     folder
 }
 
-/// The processes whose environment names a folder. That of another user, or of a program with capabilities, cannot be read.
-fn processes(folder: &Path) -> Vec<Pid> {
-    let marker = format!("XDG_RUNTIME_DIR={}", folder.join("run").display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes()) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-/// The texts in an answer in GVariant's text form, which takes single quotes, or double quotes around single ones.
+/// The texts in an answer in `GVariant`'s text form, which takes single quotes, or double quotes around single ones.
 fn quoted(answer: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let mut rest = answer.chars();
@@ -292,7 +283,7 @@ mod tests {
         let (path, pids) = (one.folder.path().to_owned(), one.processes());
         assert!(pids.len() >= 3, "the shell, the bus and the keyring: {pids:?}");
         drop(one);
-        assert_eq!(processes(&path), []);
+        assert_eq!(processes_in(&path), []);
         assert!(!path.exists());
     }
 
@@ -334,7 +325,7 @@ mod tests {
         child.wait().expect("a child");
         let path = keyring.folder.path().to_owned();
         drop(keyring);
-        assert_eq!(processes(&path), [], "the prompter ends too");
+        assert_eq!(processes_in(&path), [], "the prompter ends too");
     }
 
     #[test]
