@@ -6,15 +6,25 @@
 //! - `settings` the same question put to the SDKs, for hundreds of combinations
 //! - `sdk` the Python SDK and curl at work in a workspace, with the profiles and tokens of our program
 //! - `probes` what the SDKs ask of a program called `databricks`
+//! - `oauth` the certified authorization server oidc-provider as a workspace; `browser` a person with Chromium who signs in there
+//! - `keyring` gnome-keyring on a bus of its own: unlocked, locked, with nobody at the screen, or none at all
+//! - `sdks` the Python, Go, JavaScript and Java SDKs as programs that run long; `faketime` another time of day for them and for us
+//! - `process` what runs beside a test and must not outlive it
 //!
 //! `tests/install` installs what they need. Intended differences are listed, with reasons, in `docs/differences.md`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
 
 mod binary;
+pub(crate) mod browser;
 mod chain;
+pub(crate) mod faketime;
 mod files;
+pub(crate) mod keyring;
+pub(crate) mod oauth;
 pub(crate) mod oracle;
 mod probes;
+mod process;
 mod sdk;
+pub(crate) mod sdks;
 mod settings;

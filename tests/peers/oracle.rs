@@ -90,7 +90,7 @@ pub(crate) fn root() -> &'static Path {
 
 /// What `tests/install` put there. Its absence fails the test: a test that skips itself is trusted and proves nothing.
 #[expect(clippy::disallowed_methods, reason = "where the tests' own tools are is no concern of the code under test")]
-fn installed(variable: &str, place: &str) -> PathBuf {
+pub(crate) fn installed(variable: &str, place: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(|| root().join(place), PathBuf::from);
     assert!(path.exists(), "{} is missing: run tests/install", path.display());
     path

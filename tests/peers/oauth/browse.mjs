@@ -40,8 +40,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
 }
 let socket;
 if (socketPath) {
-  // Nobody listens any more: nobody wants to know.
-  socket = connect(socketPath).on('error', () => end(1)).on('close', () => end(1)).resume();
+  // Nobody listens any more: nobody wants to know. Our own end stays open until everything is cleared away.
+  socket = connect({ path: socketPath, allowHalfOpen: true }).on('error', () => end(1)).on('end', () => end(1)).resume();
 }
 
 /** The redirect_uri of a link, also of one inside another, as in the destination_url of a login page that finds the workspace. */
@@ -76,8 +76,8 @@ try {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
-      '--no-proxy-server',
-      '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 127.0.0.1 , EXCLUDE [::1]',
+      // Everything that is not loopback goes to a proxy that is not there, names and numbers alike.
+      '--proxy-server=http://127.0.0.1:9',
     ],
     timeout: patience,
   });
@@ -152,10 +152,12 @@ try {
 } catch (error) {
   result.error ??= String(error?.message ?? error);
 }
+await context?.close().catch(() => {});
+rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 const line = `${JSON.stringify(result)}\n`;
 process.stdout.write(line);
 if (socket) {
-  socket.removeAllListeners('close');
+  socket.removeAllListeners('end');
   await new Promise((sent) => socket.end(line, sent));
 }
-await end(result.error ? 1 : 0);
+process.exit(result.error ? 1 : 0);
