@@ -93,6 +93,8 @@ fn secrets_leave_their_type_in_few_places() {
         "auth/oauth/server.rs",
         "auth/session.rs",
         "commands/auth/token.rs",
+        // PKCE hashes its verifier, links carry the state, and a pasted address is parsed.
+        "auth/oauth",
         "commands/auth/env.rs",
         "commands/auth/netrc.rs",
         "commands/configure.rs",
