@@ -61,6 +61,9 @@ pub(crate) const TOKEN_CACHE_DIR: &str = "DATABRICKS_TOKEN_CACHE_DIR";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
+/// Where a sign-in begins that knows no host.
+pub(crate) const DISCOVERY_HOST: &str = "DATABRICKS_DISCOVERY_HOST";
+
 // Whether there is a browser here, and how somebody elsewhere reaches this machine.
 pub(crate) const BROWSER: &str = "BROWSER";
 /// A screen of this machine, or one that ssh forwards.

@@ -240,8 +240,11 @@ impl Listener {
 
     /// Tells the browser how it ended, if it comes for that within the limit. Nothing is taken any more.
     pub(crate) fn conclude(mut self, page: &Page<'_>, limit: Duration) {
+        if !self.answered {
+            // The answer came another way: no browser waits here.
+            return;
+        }
         self.page = Some(page.reply());
-        self.answered = true;
         self.deadline = Instant::now() + limit;
         while !self.shown && Instant::now() < self.deadline {
             self.work();

@@ -185,8 +185,13 @@ fn the_wait_ends_with_its_time() {
 
 #[test]
 fn a_browser_that_never_comes_for_the_page_is_not_waited_for_long() {
+    let mut listener = listener();
+    let (port, state) = (listener.port(), listener.state().as_parameter().to_owned());
+    let browser = thread::spawn(move || get(port, &format!("/?code=c&state={state}")));
+    assert_eq!(code_of(listener.wait()), "c");
+    assert_eq!(status(&browser.join().unwrap()), "303");
     let started = Instant::now();
-    listener().conclude(&Page::Failed { host: "https://h.example" }, Duration::from_millis(20));
+    listener.conclude(&Page::Failed { host: "https://h.example" }, Duration::from_millis(20));
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
