@@ -61,6 +61,21 @@ pub(crate) const TOKEN_CACHE_DIR: &str = "DATABRICKS_TOKEN_CACHE_DIR";
 pub(crate) const UPSTREAM: &str = "DATABRICKS_CLI_UPSTREAM";
 pub(crate) const UPSTREAM_VERSION: &str = "DATABRICKS_CLI_UPSTREAM_VERSION";
 
+/// Where a sign-in begins that knows no host.
+pub(crate) const DISCOVERY_HOST: &str = "DATABRICKS_DISCOVERY_HOST";
+
+// Whether there is a browser here, and how somebody elsewhere reaches this machine.
+pub(crate) const BROWSER: &str = "BROWSER";
+/// A screen of this machine, or one that ssh forwards.
+pub(crate) const SCREENS: &[&str] = &["DISPLAY", "WAYLAND_DISPLAY"];
+/// Set in the Windows Subsystem for Linux, whose browser is that of Windows.
+pub(crate) const WSL: &[&str] = &["WSL_DISTRO_NAME", "WSL_INTEROP"];
+/// `client port server port`, as sshd sets it.
+pub(crate) const SSH_CONNECTION: &str = "SSH_CONNECTION";
+pub(crate) const USER_NAMES: &[&str] = &["USER", "LOGNAME"];
+#[cfg(windows)]
+pub(crate) const SYSTEM_ROOT: &str = "SystemRoot";
+
 // Files of other programs.
 pub(crate) const NETRC: &str = "NETRC";
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";

@@ -87,7 +87,7 @@ impl Credential {
     }
 
     /// The credential that an OAuth token makes for a host.
-    fn bearer(host: Host, method: &'static str, mut token: StoredToken, remarks: Vec<String>) -> Self {
+    pub(crate) fn bearer(host: Host, method: &'static str, mut token: StoredToken, remarks: Vec<String>) -> Self {
         token.refresh_token = None;
         let header = Secret::new(["Bearer ", token.access_token.expose()].concat());
         Self { host, headers: vec![("Authorization", header)], method, lasting: None, token: Some(token), remarks }

@@ -249,6 +249,73 @@ impl Document {
         }
     }
 
+    /// Removes a section wherever it is written, with the comments that stand right above its header; of [`DEFAULT_SECTION`] only the entries, because readers expect its header.
+    ///
+    /// The caller has checked that no line is bad.
+    pub(crate) fn remove_section(&mut self, section: &str) {
+        self.index.take();
+        if section == DEFAULT_SECTION {
+            let entries: Vec<Range<usize>> = self
+                .steps()
+                .filter_map(|step| match step {
+                    Step::Entry(Some(name), _, bytes) if name == section => Some(bytes),
+                    _ => None,
+                })
+                .collect();
+            for bytes in entries.into_iter().rev() {
+                self.bytes.drain(bytes);
+            }
+            return;
+        }
+        for bytes in self.whole(section).into_iter().rev() {
+            self.bytes.drain(bytes);
+        }
+    }
+
+    /// All bytes of a section, once for each time it is written: from the comments above its header to the blank lines behind its last entry.
+    fn whole(&self, section: &str) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        // Where comments began that have nothing but comments behind them, and whether a blank line or nothing stands above them.
+        let mut comments: Option<usize> = None;
+        let mut after_blank = true;
+        let mut inside = false;
+        // Comments behind the last entry are about what follows.
+        let mut settled = true;
+        for item in Lines::new(&self.bytes) {
+            match item.kind {
+                Kind::Section(name) => {
+                    inside = self.bytes[name] == *section.as_bytes();
+                    if inside {
+                        found.push(comments.unwrap_or(item.bytes.start)..item.bytes.end);
+                    }
+                    (comments, after_blank, settled) = (None, false, true);
+                }
+                Kind::Comment => {
+                    if comments.is_none() && after_blank {
+                        comments = Some(item.bytes.start);
+                    }
+                    (after_blank, settled) = (false, false);
+                }
+                Kind::Blank => {
+                    if inside
+                        && settled
+                        && let Some(last) = found.last_mut()
+                    {
+                        last.end = item.bytes.end;
+                    }
+                    (comments, after_blank) = (None, true);
+                }
+                Kind::Entry(_) | Kind::Bad(_) => {
+                    if inside && let Some(last) = found.last_mut() {
+                        last.end = item.bytes.end;
+                    }
+                    (comments, after_blank, settled) = (None, false, true);
+                }
+            }
+        }
+        found
+    }
+
     fn index(&self) -> &Index {
         self.index.get_or_init(|| {
             let mut index = Index::default();
@@ -486,6 +553,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_section_goes_with_what_belongs_to_it_and_nothing_else() {
+        let without = |text: &str, section: &str| {
+            let mut document = Document::new(text.as_bytes().to_vec());
+            document.remove_section(section);
+            String::from_utf8(document.into_bytes()).expect("text")
+        };
+        let file = "# mine\n\n[a]\nhost = x\n\n# about b\n# and more\n[b]\ntoken = t\n; in b\nhost = y\n\n# about c\n[c]\nhost = z\n";
+        assert_eq!(without(file, "b"), "# mine\n\n[a]\nhost = x\n\n# about c\n[c]\nhost = z\n");
+        assert_eq!(without(file, "c"), "# mine\n\n[a]\nhost = x\n\n# about b\n# and more\n[b]\ntoken = t\n; in b\nhost = y\n\n");
+        assert_eq!(without(file, "nope"), file);
+        assert_eq!(without("[b]\nx = 1\n[a]\ny = 2\n[b]\nz = 3", "b"), "[a]\ny = 2\n");
+        assert_eq!(without("host = first\n[DEFAULT]\n# note\ntoken = t\n[a]\nx = 1\n", "DEFAULT"), "[DEFAULT]\n# note\n[a]\nx = 1\n");
+    }
 
     fn edited(file: &str, edit: impl Fn(&mut Document)) -> String {
         let mut document = Document::new(file.as_bytes().to_vec());

@@ -196,6 +196,31 @@ impl ProfileFile {
         })
     }
 
+    /// Removes a profile; if it is the default profile, there is none afterwards.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::save`].
+    pub(crate) fn delete(&self, name: &str) -> Result<Updated> {
+        self.edit(|document| {
+            document.remove_section(name);
+            if document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY).as_deref() == Some(name) {
+                document.remove(SETTINGS_SECTION, DEFAULT_PROFILE_KEY);
+            }
+            Ok(())
+        })
+    }
+
+    /// Names the token store for all commands that come.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::save`].
+    pub(crate) fn set_auth_storage(&self, mode: &str) -> Result<Updated> {
+        self.edit(|document| {
+            document.set(SETTINGS_SECTION, &[(AUTH_STORAGE_KEY, mode)]);
+            Ok(())
+        })
+    }
+
     fn edit(&self, change: impl Fn(&mut Document) -> Result<()>) -> Result<Updated> {
         let path = self.path()?;
         files::update(path, SIZE_LIMIT, |before| {

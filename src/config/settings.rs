@@ -464,7 +464,7 @@ fn unreadable(reading: Reading, value: &str) -> Option<&'static str> {
 }
 
 /// The spellings of Go's `strconv.ParseBool`.
-fn read_switch(value: &str) -> Option<bool> {
+pub(crate) fn read_switch(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

@@ -363,6 +363,16 @@ fn write_fully(target: impl std::os::fd::AsFd, mut data: &[u8]) -> io::Result<()
     Ok(())
 }
 
+/// Waits until one of the sources is ready or the time is up. A signal that does not end the process ends the wait too.
+#[cfg(unix)]
+pub(crate) fn wait_for(sources: &mut [rustix::event::PollFd<'_>], limit: std::time::Duration) {
+    // To the full millisecond, so that a limit that is nearly reached is not waited for in a busy loop.
+    let limit = limit + std::time::Duration::from_millis(1);
+    let limit = rustix::event::Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
+    // Whatever it ends with, the next look at the sources tells.
+    let _ready = rustix::event::poll(sources, Some(&limit));
+}
+
 /// Columns that a text takes on a terminal.
 fn columns(text: &str) -> usize {
     if text::is_printable_ascii(text) {

@@ -26,6 +26,19 @@ pub(crate) trait Prompter: Send + Sync {
     /// As [`Prompter::text`].
     fn secret(&self, label: &str, check: Check<'_, Secret>) -> Result<Secret>;
 
+    /// As [`Prompter::secret`], while something else may make the answer needless: then `None`.
+    ///
+    /// Where the two cannot be waited for at once, only the other is.
+    ///
+    /// # Errors
+    /// As [`Prompter::text`].
+    fn secret_unless(&self, _: &str, _: Check<'_, Secret>, meanwhile: &mut dyn Meanwhile) -> Result<Option<Secret>> {
+        while !meanwhile.turn() {
+            meanwhile.rest();
+        }
+        Ok(None)
+    }
+
     /// Lets one of the items be picked and returns its position; the first stands ready.
     ///
     /// # Errors
@@ -37,6 +50,27 @@ pub(crate) trait Prompter: Send + Sync {
     /// # Errors
     /// As [`Prompter::text`].
     fn confirm(&self, question: &str) -> Result<bool>;
+}
+
+/// Work that goes on while a question is open, such as waiting for a browser.
+pub(crate) trait Meanwhile {
+    /// Does what can be done without waiting. Whether the question is needless now.
+    fn turn(&mut self) -> bool;
+
+    /// What has to be ready before the next turn.
+    #[cfg(unix)]
+    fn sources(&self) -> Vec<rustix::event::PollFd<'_>>;
+
+    /// How long the next turn can wait if nothing of that happens.
+    fn patience(&self) -> std::time::Duration;
+
+    /// Waits until the next turn is worth it.
+    fn rest(&self) {
+        #[cfg(unix)]
+        super::wait_for(&mut self.sources(), self.patience());
+        #[cfg(not(unix))]
+        std::thread::sleep(self.patience().min(std::time::Duration::from_millis(20)));
+    }
 }
 
 /// One row of a list.
@@ -183,6 +217,16 @@ impl Prompter for Scripted {
     fn secret(&self, label: &str, check: Check<'_, Secret>) -> Result<Secret> {
         let typed = self.next(label, |answer| if let Answer::Secret(text) = answer { Some(*text) } else { None })?;
         check(typed).map_err(anyhow::Error::msg)
+    }
+
+    fn secret_unless(&self, label: &str, check: Check<'_, Secret>, meanwhile: &mut dyn Meanwhile) -> Result<Option<Secret>> {
+        if matches!(super::held(&self.answers).front(), Some(Answer::Secret(_))) {
+            return self.secret(label, check).map(Some);
+        }
+        while !meanwhile.turn() {
+            meanwhile.rest();
+        }
+        Ok(None)
     }
 
     fn choose(&self, label: &str, items: &[Choice], _: bool) -> Result<usize> {

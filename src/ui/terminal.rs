@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::editor::{Effect, Line};
 use super::keys::{Decoder, Key};
 use super::picker::Picker;
-use super::prompt::{Cancelled, Check, Choice, Prompter, means_yes, nothing_to_choose};
+use super::prompt::{Cancelled, Check, Choice, Meanwhile, Prompter, means_yes, nothing_to_choose};
 use super::{columns, fitted, held, write_fully};
 use crate::error::Failure;
 use crate::secret::Secret;
@@ -56,6 +56,19 @@ impl Prompter for Terminal {
         let head = format!("{}: ", text::one_line(label));
         let field = Field { left: head.clone(), head, marked: true, masked: true };
         ask(&field.left, |session| field.edit(session, "", check, |secret| if secret.is_empty() { "" } else { MASK }.to_owned()))
+    }
+
+    fn secret_unless(&self, label: &str, check: Check<'_, Secret>, meanwhile: &mut dyn Meanwhile) -> anyhow::Result<Option<Secret>> {
+        let head = format!("{}: ", text::one_line(label));
+        let field = Field { left: head.clone(), head, marked: true, masked: true };
+        ask(&field.left, |session| {
+            let answer = field.edit_while(session, "", check, |_| MASK.to_owned(), Some(meanwhile))?;
+            if answer.is_none() {
+                // The question is gone as if it had not been asked.
+                draw(FROM_HERE)?;
+            }
+            Ok(answer)
+        })
     }
 
     fn choose(&self, label: &str, items: &[Choice], searchable: bool) -> anyhow::Result<usize> {
@@ -142,13 +155,31 @@ struct Field {
 
 impl Field {
     fn edit<T>(&self, session: &mut Session, default: &str, check: Check<'_, T>, shown: impl Fn(&T) -> String) -> Result<T, Stop> {
+        loop {
+            if let Some(value) = self.edit_while(session, default, check, &shown, None)? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// `None` if what goes on meanwhile made the question needless.
+    fn edit_while<T>(
+        &self,
+        session: &mut Session,
+        default: &str,
+        check: Check<'_, T>,
+        shown: impl Fn(&T) -> String,
+        mut meanwhile: Option<&mut dyn Meanwhile>,
+    ) -> Result<Option<T>, Stop> {
         let mut line = Line::default();
         let mut complaint: Option<String> = None;
         loop {
             let valid = check(meant(&line, default)).is_ok();
             draw(&self.frame(&mut line, valid, complaint.as_deref(), screen_size().1))?;
-            if session.wait()? == Wake::Redraw {
-                continue;
+            match session.wait_while(&mut meanwhile)? {
+                Wake::Redraw => continue,
+                Wake::Settled => return Ok(None),
+                Wake::Input => {}
             }
             complaint = None;
             while let Some(key) = session.key()? {
@@ -161,7 +192,7 @@ impl Field {
                         match check(meant(&line, default)) {
                             Ok(value) => {
                                 leave(&format!("{}{}", self.left, shown(&value)));
-                                return Ok(value);
+                                return Ok(Some(value));
                             }
                             Err(why) => complaint = Some(why),
                         }
@@ -297,6 +328,8 @@ enum Wake {
     Input,
     /// The screen is not what was drawn: another size, or back from a stop.
     Redraw,
+    /// Nobody needs the answer any more.
+    Settled,
 }
 
 /// A terminal in raw mode.
@@ -335,7 +368,15 @@ impl Session {
 
     /// Waits for input or for a reason to draw again.
     fn wait(&mut self) -> Result<Wake, Stop> {
+        self.wait_while(&mut None)
+    }
+
+    /// As [`Session::wait`], and gives its turns to what goes on meanwhile.
+    fn wait_while(&mut self, meanwhile: &mut Option<&mut dyn Meanwhile>) -> Result<Wake, Stop> {
         loop {
+            if meanwhile.as_mut().is_some_and(|meanwhile| meanwhile.turn()) {
+                return Ok(Wake::Settled);
+            }
             if let Some(signal) = self.watch.deadly() {
                 return Err(Stop::Signal(signal));
             }
@@ -351,13 +392,19 @@ impl Session {
                 return Ok(Wake::Redraw);
             }
             let stdin = io::stdin();
-            let mut sources = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&self.watch.bell, PollFlags::IN)];
-            match poll(&mut sources, None) {
+            let mut sources = vec![PollFd::new(&stdin, PollFlags::IN), PollFd::new(&self.watch.bell, PollFlags::IN)];
+            let limit = meanwhile.as_ref().map(|meanwhile| {
+                sources.extend(meanwhile.sources());
+                let patience = meanwhile.patience() + Duration::from_millis(1);
+                Timespec { tv_sec: patience.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: patience.subsec_nanos().into() }
+            });
+            match poll(&mut sources, limit.as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let [input, bell] = sources.map(|source| !source.revents().is_empty());
+            let [input, bell] = [0, 1].map(|index| sources.get(index).is_some_and(|source| !source.revents().is_empty()));
+            drop(sources);
             if bell {
                 self.watch.silence();
             } else if input && self.fill()? {

@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Read;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
 use super::Ui;
-use super::prompt::Choice;
+use super::prompt::{Choice, Meanwhile};
 use super::pty::Pty;
 use crate::env::Env;
 use crate::secret::Secret;
@@ -27,6 +29,25 @@ fn any_secret(text: &str) -> Result<Secret, String> {
     Ok(text.into())
 }
 
+/// The name of a socket; who comes there answers the question.
+const DOOR: &str = "door";
+
+struct Visitor(UnixListener);
+
+impl Meanwhile for Visitor {
+    fn turn(&mut self) -> bool {
+        self.0.accept().is_ok()
+    }
+
+    fn sources(&self) -> Vec<PollFd<'_>> {
+        vec![PollFd::new(&self.0, PollFlags::IN)]
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
 fn ui_says(message: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
 }
@@ -40,6 +61,12 @@ fn act(scene: &str, ui: &Ui) -> anyhow::Result<String> {
         "default" => prompter.text("Name", Some("dev"), &|text| Ok(text.to_owned()))?,
         "secret" => prompter.secret("Token", &any_secret)?.expose().to_owned(),
         "both" => prompter.text("Host", None, &must_be_https)? + " " + prompter.secret("Token", &any_secret)?.expose(),
+        "unless" => {
+            let mut visitor = Visitor(UnixListener::bind(std::env::temp_dir().join(DOOR)).unwrap());
+            visitor.0.set_nonblocking(true).unwrap();
+            let secret = prompter.secret_unless("Paste", &any_secret, &mut visitor)?;
+            format!("{:?}", secret.as_ref().map(Secret::expose))
+        }
         "confirm" => prompter.confirm("Are you sure?")?.to_string(),
         "pick" => {
             let items: Vec<Choice> = (0..5_000).map(|number| Choice::new(format!("cluster-{number:04}")).detail("(RUNNING)")).collect();
@@ -163,6 +190,36 @@ fn enter_alone_takes_the_default() {
     pty.wait();
     assert_eq!(pty.screen(), "Name: dev");
     assert_eq!(answer(pty), "dev");
+}
+
+#[test]
+fn a_question_goes_away_when_something_else_answers_it() {
+    let asked = || {
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = program("unless");
+        program.env("TMPDIR", folder.path());
+        let mut pty = Pty::with_stdout(&program, Stdio::piped());
+        pty.wait_for("Paste: ");
+        pty.wait_raw();
+        (folder, pty)
+    };
+    let (folder, mut pty) = asked();
+    pty.send("half");
+    pty.wait_for("****");
+    UnixStream::connect(folder.path().join(DOOR)).unwrap();
+    pty.wait();
+    assert_eq!(pty.screen(), "");
+    assert_eq!(answer(pty), "None");
+
+    let (_folder, mut pty) = asked();
+    pty.send("typed\r");
+    pty.wait();
+    assert_eq!(pty.screen(), "Paste: ********");
+    assert_eq!(answer(pty), "Some(\"typed\")");
+
+    let (_folder, mut pty) = asked();
+    pty.send("\x03");
+    cancelled(&mut pty, "^C");
 }
 
 #[test]

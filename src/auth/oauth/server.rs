@@ -67,6 +67,9 @@ pub(crate) struct Endpoints {
     /// RFC 7009; absent where tokens cannot be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revocation_endpoint: Option<String>,
+    /// Whether every callback names its issuer (RFC 9207).
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: bool,
 }
 
 /// Endpoints as they are kept between runs.
@@ -180,6 +183,7 @@ impl<'a> Server<'a> {
                 token_endpoint: format!("{issuer}/v1/token"),
                 issuer: Some(issuer),
                 revocation_endpoint: None,
+                authorization_response_iss_parameter_supported: false,
             });
         }
         if self.account_id.is_some()

@@ -15,6 +15,8 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+mod login;
+mod logout;
 mod netrc;
 mod profiles;
 mod switch;
@@ -26,6 +28,8 @@ pub(crate) static GROUP: Group = Group {
     commands: &[
         Node::Command(&describe::COMMAND),
         Node::Command(&env::COMMAND),
+        Node::Command(&login::COMMAND),
+        Node::Command(&logout::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
         Node::Command(&switch::COMMAND),

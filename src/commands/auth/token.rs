@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::auth::chain::Unconfigured;
 use crate::auth::oauth::reply;
-use crate::auth::session::{self, NoSignIn};
+use crate::auth::session::{self, Ended, NoSignIn};
 use crate::auth::{Credential, Lasting, Want, find};
 use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
@@ -74,23 +74,35 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(given, &format!("--{name}"), &reason)))),
     };
     let want = Want { min_ttl: span("min-ttl")?, minted_after: arguments::is_on(matches, "force-refresh").then(clock::now) };
-    let _timeout = span("timeout")?;
+    let timeout = span("timeout")?;
     let mut settings = settings(context, matches)?;
     if let Some(scopes) = arguments::text(matches, "scopes") {
         settings.replace(Attr::Scopes, Some((scopes, Source::Flag("--scopes"))));
     }
-    let credential = credential(context, &settings, want)?;
+    let credential = credential(context, &settings, want, timeout)?;
     // Compat: text only where the flag says so; the variable for the output format counts for other commands.
     let alone = arguments::text(matches, "output").is_some_and(|format| format.eq_ignore_ascii_case("text"));
     print(context, &credential, want, alone, arguments::text(matches, "scopes"))
 }
 
-fn credential(context: &Context<'_>, settings: &Settings, want: Want) -> Result<Credential> {
+fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: Option<Duration>) -> Result<Credential> {
     context.remark(settings);
     let error = match context.fresh_credential(settings, want) {
         Ok(credential) => return Ok(credential),
         Err(error) => error,
     };
+    let is_signed_out =
+        error.is::<NoSignIn>() || error.is::<Ended>() || error.downcast_ref::<Unconfigured>().is_some_and(|unconfigured| unconfigured.signed_out);
+    if is_signed_out && context.ui.can_prompt() {
+        let host = settings.host()?;
+        let (profile, place) = (settings.text(Attr::Profile), host.as_ref().map(ToString::to_string).unwrap_or_default());
+        context.ui.note(&error.to_string());
+        if context.ui.prompter().confirm(&format!("Sign in to {place} now?"))? {
+            super::login::again(context, profile, host.as_ref(), timeout)?;
+            return context.fresh_credential(settings, Want { minted_after: None, ..want });
+        }
+        return Err(error);
+    }
     let advice = match error.downcast_ref::<NoSignIn>() {
         Some(NoSignIn { advice }) => Some(*advice),
         None => error

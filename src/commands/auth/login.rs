@@ -1,0 +1,811 @@
+//! `auth login`: a person signs in with the browser, and a profile remembers how.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::ArgMatches;
+use serde::Deserialize;
+
+use crate::auth::methods::databricks_cli::{self, METHOD};
+use crate::auth::oauth::login::{self, Desk, Ending, Granted};
+use crate::auth::oauth::server::{HostDescription, Server};
+use crate::auth::{Credential, Ports, Want};
+use crate::commands::usage::{UsageError, invalid_argument};
+use crate::commands::{Arity, Command, arguments, cluster_picker};
+use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::file::{DEFAULT_PROFILE, ProfileFile};
+use crate::config::plain;
+use crate::config::settings::{Settings, read_switch};
+use crate::context::{Context, Workspace};
+use crate::duration;
+use crate::env;
+use crate::error::Failure;
+use crate::host::{AddressIds, Host};
+use crate::http::Request;
+use crate::storage::{self, Lock, LockUnavailable, Mode, OpenedForLogin, Pin, StoredToken};
+use crate::text;
+use crate::ui::prompt::{Cancelled, Choice};
+
+pub(crate) static COMMAND: Command = Command {
+    name: "login",
+    about: "Sign in with the browser, and remember it in a profile",
+    details: "PROFILE is the name of a profile, or a host. Without a host the page of Databricks asks which workspace or account is meant. The sign-in is kept in the \
+              keyring of the system, or where there is none in a file that only you can read, and renewed by itself; SDKs and tools that know the auth type \
+              databricks-cli use it.\n\n\
+              Over ssh and in containers add --no-browser: the link can be opened on any machine, and what comes back is forwarded by ssh or pasted here. BROWSER names \
+              a program to open the link with, or none.\n\n\
+              Without a terminal nothing is asked; with --host and without --profile no profile is written, and the sign-in is kept under the host.",
+    examples: &[
+        "databricks auth login",
+        "databricks auth login --host https://my-workspace.cloud.databricks.com --profile my-profile",
+        "databricks auth login my-profile --no-browser",
+        "databricks auth login --host https://accounts.cloud.databricks.com --account-id ACCOUNT_ID",
+        "databricks auth login my-profile --scopes sql,files --timeout 10m",
+    ],
+    usage: "[PROFILE]",
+    arity: Arity::Ignored,
+    hidden: false,
+    usage_on_error: true,
+    flags: |command| {
+        command
+            .arg(arguments::switch("configure-cluster", "Also choose a cluster for the profile"))
+            .arg(arguments::switch("configure-serverless", "Use serverless compute in the profile"))
+            .arg(arguments::switch("no-browser", "Only show the link, for a browser on another machine"))
+            .arg(arguments::value("scopes", "list", "OAuth scopes to ask for, separated by commas (default all-apis)"))
+            .arg(arguments::switch("skip-workspace", "Choose no workspace of the account"))
+            .arg(arguments::value("timeout", "duration", "Longest wait for the sign-in (default 1h)"))
+    },
+    run,
+};
+
+/// How long a person may take, unless told.
+const TIMEOUT: Duration = Duration::from_secs(3_600);
+/// How long to wait for a refresh of another process before the new token is stored.
+const STORE_PATIENCE: Duration = Duration::from_secs(40);
+/// For what is only nice to know.
+const BEST_EFFORT: Duration = Duration::from_secs(5);
+/// Compat: as many workspaces as the official CLI offers.
+const MOST_WORKSPACES: usize = 50;
+/// What a profile has for serverless compute.
+const SERVERLESS: &str = "auto";
+
+/// What is to be signed in to, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) profile: Option<String>,
+    pub(super) host: Option<Host>,
+    account_id: Option<String>,
+    workspace_id: Option<String>,
+    scopes: Option<String>,
+    timeout: Option<Duration>,
+    configure_cluster: bool,
+    configure_serverless: bool,
+    skip_workspace: bool,
+    no_browser: bool,
+}
+
+/// The sign-in that is to be kept.
+struct Target {
+    host: Host,
+    account_id: Option<String>,
+    workspace_id: Option<String>,
+    /// Whether tokens are granted for the whole account.
+    is_account_wide: bool,
+    /// Whether it is a console of accounts, where there are no workspaces to work in.
+    is_console: bool,
+    /// Whether the host was found on the way.
+    is_discovered: bool,
+}
+
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
+    let wish = Wish::of(context, matches)?;
+    sign_in(context, wish)
+}
+
+impl Wish {
+    fn of(context: &Context<'_>, matches: &ArgMatches) -> Result<Self> {
+        let text = |name| arguments::text(matches, name).map(str::trim).filter(|given| !given.is_empty()).map(ToOwned::to_owned);
+        let timeout = match text("timeout") {
+            None => None,
+            Some(given) => {
+                let seconds =
+                    duration::seconds(&given).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&given, "--timeout", &reason))))?;
+                Some(Duration::from_secs(seconds.unsigned_abs()))
+            }
+        };
+        let mut wish = Self {
+            profile: context.globals.profile.clone(),
+            host: None,
+            account_id: text("account-id"),
+            workspace_id: text("workspace-id"),
+            scopes: text("scopes"),
+            timeout,
+            configure_cluster: arguments::is_on(matches, "configure-cluster"),
+            configure_serverless: arguments::is_on(matches, "configure-serverless"),
+            skip_workspace: arguments::is_on(matches, "skip-workspace"),
+            no_browser: arguments::is_on(matches, "no-browser"),
+        };
+        if wish.configure_cluster && wish.configure_serverless {
+            return Err(Failure::new("please either configure serverless or cluster, not both").into());
+        }
+        let mut address = text("host");
+        if let Some(word) = arguments::positionals(matches).first() {
+            if address.is_some() || wish.profile.is_some() {
+                return Err(Failure::new(format!(
+                    "argument {} cannot be combined with --host or --profile. Use the --host and --profile flags instead",
+                    text::quoted(word)
+                ))
+                .into());
+            }
+            if context.file.section(word)?.is_some_and(|fields| !fields.is_empty()) {
+                wish.profile = Some((*word).to_owned());
+            } else if super::token::looks_like_a_host(word) {
+                address = Some((*word).to_owned());
+            } else {
+                let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
+                let hint = crate::config::file::hint_of_profiles(&context.file, word);
+                let failure = hint.into_iter().fold(failure, Failure::hint);
+                return Err(failure.hint(format!("To make it: databricks auth login --profile {}", text::one_line(&text::shortened(word, 80)))).into());
+            }
+        }
+        if let Some(address) = address {
+            wish.take_address(&address)?;
+        } else if wish.profile.is_none() && wish.host.is_none() {
+            wish.profile = context.env.get(env::CONFIG_PROFILE).map(ToOwned::to_owned);
+        }
+        Ok(wish)
+    }
+
+    /// A host as it is typed, or copied from the browser with the ids in its query.
+    fn take_address(&mut self, address: &str) -> Result<()> {
+        let (host, AddressIds { workspace_id, account_id }) = Host::parse_address(address)?;
+        self.host = Some(host);
+        self.workspace_id = self.workspace_id.take().or(workspace_id);
+        self.account_id = self.account_id.take().or(account_id);
+        Ok(())
+    }
+
+    /// Lets the person choose where nothing was given.
+    fn choose(&mut self, context: &Context<'_>) -> Result<()> {
+        let profiles = context.file.profiles()?;
+        let default = context.file.default_profile()?;
+        let mut rows: Vec<(Choice, &str)> = profiles
+            .iter()
+            .map(|profile| {
+                let place = match (profile.get(Attr::Host), profile.get(Attr::AccountId)) {
+                    (Some(host), _) => format!("({host})"),
+                    (None, account) => format!("(account: {})", account.unwrap_or_default()),
+                };
+                let mark = if default.as_deref() == Some(profile.name) { " [default]" } else { "" };
+                (Choice::new(profile.name).detail(format!("{place}{mark}")), profile.name)
+            })
+            .collect();
+        if let Some(first) = rows.iter().position(|(_, name)| default.as_deref() == Some(*name)) {
+            rows[..=first].rotate_right(1);
+        }
+        let label = if rows.is_empty() { "How would you like to log in?" } else { "Select a profile" };
+        let mut choices: Vec<Choice> = rows.iter().map(|(choice, _)| choice.clone()).collect();
+        choices.extend(["+ Create a new profile", "→ Enter a host URL manually"].map(Choice::new));
+        let chosen = context.ui.prompter().choose(label, &choices, true)?;
+        if let Some((_, name)) = rows.get(chosen) {
+            context.ui.note(&format!("Using profile: {}", text::one_line(name)));
+            self.profile = Some((*name).to_owned());
+        } else if chosen > rows.len() {
+            context.ui.note("Example: https://<databricks-instance>.cloud.databricks.com");
+            let check = |typed: &str| Host::parse(typed).map(|_| typed.to_owned()).map_err(|failure| failure.to_string());
+            let address = context.ui.prompter().text("Databricks host", None, &check)?;
+            self.take_address(&address)?;
+        }
+        Ok(())
+    }
+
+    /// The name under which the sign-in is remembered; `None` where nobody can be asked and none was given.
+    fn name(&self, context: &Context<'_>) -> Result<Option<String>> {
+        if let Some(name) = &self.profile {
+            plain::check_profile_name(name)?;
+            return Ok(Some(name.clone()));
+        }
+        if !context.ui.can_prompt() {
+            return Ok(None);
+        }
+        let proposal = match (&self.account_id, &self.host) {
+            (Some(account), _) => format!("ACCOUNT-{account}"),
+            (None, Some(host)) => host.name().split('.').next().unwrap_or_default().trim_matches(['[', ']', ':']).to_owned(),
+            (None, None) => DEFAULT_PROFILE.to_owned(),
+        };
+        let proposal = if plain::check_profile_name(&proposal).is_ok() { proposal } else { DEFAULT_PROFILE.to_owned() };
+        let check = |typed: &str| plain::check_profile_name(typed.trim()).map(|()| typed.trim().to_owned()).map_err(|failure| failure.to_string());
+        context.ui.prompter().text("Databricks profile name", Some(&proposal), &check).map(Some)
+    }
+}
+
+/// Signs in again to what a profile or a host stands for: for commands that find no sign-in while somebody sits at the terminal.
+pub(super) fn again(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Option<Duration>) -> Result<()> {
+    let host = if profile.is_some() { None } else { host.cloned() };
+    sign_in(context, Wish { profile: profile.map(ToOwned::to_owned), host, timeout, ..Wish::default() })
+}
+
+/// What the profile has so far.
+struct Present<'a>(Vec<crate::config::document::Field<'a>>);
+
+impl Present<'_> {
+    fn get(&self, attr: Attr) -> Option<&str> {
+        self.0.iter().rfind(|field| field.key.eq_ignore_ascii_case(attr.name())).map(|field| field.value.as_ref()).filter(|value| !value.is_empty())
+    }
+}
+
+fn sign_in(context: &Context<'_>, mut wish: Wish) -> Result<()> {
+    let cluster_from_env = context.env.get(env::CLUSTER_ID).map(ToOwned::to_owned);
+    if wish.configure_cluster && cluster_from_env.is_none() && !context.ui.can_prompt() {
+        return Err(Failure::new("cluster ID must be set in non-interactive mode").hint(format!("Set {} to the cluster's id", env::CLUSTER_ID)).into());
+    }
+    let opened = open_store(context)?;
+    if wish.profile.is_none() && wish.host.is_none() && context.ui.can_prompt() {
+        wish.choose(context)?;
+    }
+    let name = wish.name(context)?;
+    let present = Present(name.as_deref().map_or(Ok(None), |name| context.file.section(name))?.unwrap_or_default());
+    let own_host = present.get(Attr::Host).and_then(|host| Host::parse(host).ok());
+    if let (Some(name), Some(own), Some(wanted)) = (&name, &own_host, &wish.host)
+        && own != wanted
+    {
+        replace_host(context, name, own, wanted)?;
+    }
+    let host = match (&wish.host, present.get(Attr::Host)) {
+        (Some(host), _) => Some(host.clone()),
+        (None, Some(own)) => {
+            let (host, ids) = Host::parse_address(own)?;
+            wish.workspace_id = wish.workspace_id.take().or(ids.workspace_id);
+            wish.account_id = wish.account_id.take().or(ids.account_id);
+            Some(host)
+        }
+        (None, None) => None,
+    };
+    let stays = host.is_some() && host == own_host;
+    let refreshable = present
+        .get(Attr::DisableOauthRefreshToken)
+        .or_else(|| context.env.get(env::DISABLE_OAUTH_REFRESH_TOKEN))
+        .and_then(read_switch)
+        .is_none_or(|disabled| !disabled);
+    let scopes = login::scopes(wish.scopes.as_deref().or_else(|| present.get(Attr::Scopes)), refreshable);
+    let (target, token, ending, turn) = match host {
+        Some(host) => at_host(context, &wish, &opened, name.as_deref(), host, &present, stays, &scopes)?,
+        None => by_discovery(context, &wish, &opened, name.as_deref(), &scopes)?,
+    };
+    let mut target = target;
+    choose_workspace(context, &wish, &mut target, &token, stays && present.get(Attr::WorkspaceId).is_none() && present.get(Attr::AuthType).is_some())?;
+    let cluster = match cluster_from_env {
+        _ if !wish.configure_cluster => None,
+        Some(cluster) => Some(cluster),
+        None => Some(cluster_picker::pick(context, &connect(context, &target, &token, None)?)?),
+    };
+    let is_same = own_host.as_ref() == Some(&target.host);
+    let kept = Keeping { context, opened: &opened, name: name.as_deref(), target: &target, present: &present, is_same };
+    kept.keep(&wish, cluster.as_deref(), &token, turn.renewed)?;
+    if let Some(ending) = ending {
+        ending.succeed();
+    }
+    drop(turn);
+    report(context, name.as_deref(), &target, &token);
+    Ok(())
+}
+
+/// The store for new sign-ins, tried before anybody is sent to a browser.
+fn open_store(context: &Context<'_>) -> Result<OpenedForLogin> {
+    let opened = storage::open_for_login(&context.env, &context.storage()?)?;
+    if let Some(cause) = &opened.fallback {
+        let place = opened.store.location();
+        context.ui.note(&format!("There is no keyring here ({}), so the sign-in is kept in {place}, which only you can read.", text::one_line(cause)));
+    }
+    if opened.pin == Some(Pin::Plaintext) {
+        context.file.set_auth_storage(Pin::Plaintext.value())?;
+    }
+    Ok(opened)
+}
+
+/// A profile that signs in elsewhere is replaced only by somebody who says so.
+fn replace_host(context: &Context<'_>, name: &str, own: &Host, wanted: &Host) -> Result<()> {
+    let shown = text::quoted(name);
+    if context.ui.can_prompt() && context.ui.prompter().confirm(&format!("Profile {shown} signs in to {own}. Let it sign in to {wanted} instead?"))? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("--profile {shown} has host \"{own}\", which conflicts with --host \"{wanted}\". Use --profile only to select a profile"))
+        .hint(format!("To have a profile for each: databricks auth login --host {wanted} --profile ANOTHER-NAME"))
+        .into())
+}
+
+/// Being the only process that signs this credential in.
+struct Turn {
+    _lock: Lock,
+    /// Whether the token is new, and not the one that another process has just got.
+    renewed: bool,
+}
+
+/// A token, what the browser waits for, and our turn.
+type SignedIn = (Target, StoredToken, Option<Ending>, Turn);
+
+#[expect(clippy::too_many_arguments, reason = "what the person said, what the profile says, and where it leads")]
+fn at_host(
+    context: &Context<'_>,
+    wish: &Wish,
+    opened: &OpenedForLogin,
+    name: Option<&str>,
+    host: Host,
+    present: &Present<'_>,
+    stays: bool,
+    scopes: &str,
+) -> Result<SignedIn> {
+    let deadline = Cell::new(deadline(wish));
+    let old = |attr| present.get(attr).filter(|_| stays).map(ToOwned::to_owned);
+    with_ports(context, &deadline, |ports| {
+        let known_account = wish.account_id.clone().or_else(|| old(Attr::AccountId));
+        let server = Server::new(host.clone(), known_account.clone(), None, ports);
+        let description = server.description().cloned().unwrap_or_default();
+        let is_console = host.is_account_console() || description.host_type.as_deref() == Some("account");
+        let is_account_wide = is_console || is_unified(&description);
+        let told = description.account_id.clone().filter(|_| is_account_wide);
+        let account_id = match known_account.clone().or(told) {
+            None if is_account_wide => Some(ask_account(context)?),
+            known => known,
+        };
+        let workspace_id =
+            wish.workspace_id.clone().or_else(|| old(Attr::WorkspaceId)).or(description.workspace_id).filter(|id| !id.eq_ignore_ascii_case("none"));
+        let target = Target {
+            host: host.clone(),
+            workspace_id: workspace_id.filter(|_| !is_console && !(wish.skip_workspace && is_account_wide)),
+            is_account_wide: is_account_wide && account_id.is_some(),
+            account_id,
+            is_console,
+            is_discovered: false,
+        };
+        let server = if target.account_id == known_account { server } else { Server::new(host.clone(), target.account_id.clone(), None, ports) };
+        let key = target.keys(name, opened.mode).swap_remove(0);
+        let (lock, taken) = take_turn(context, opened, &key, deadline.get())?;
+        if let Some(token) = taken {
+            return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
+        }
+        let Granted { token, ending } =
+            insisting(context, wish, &deadline, || login::sign_in(&desk(context, wish, ports, deadline.get()), &server, &host, scopes))?;
+        Ok((target, token, Some(ending), Turn { _lock: lock, renewed: true }))
+    })
+}
+
+fn by_discovery(context: &Context<'_>, wish: &Wish, opened: &OpenedForLogin, name: Option<&str>, scopes: &str) -> Result<SignedIn> {
+    let tip = "Tip: you can specify a workspace directly with: databricks auth login --host <url>";
+    let flags = [
+        ("--account-id", wish.account_id.is_some()),
+        ("--workspace-id", wish.workspace_id.is_some()),
+        ("--configure-cluster", wish.configure_cluster),
+        ("--configure-serverless", wish.configure_serverless),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+        return Err(Failure::new(format!("{flag} requires --host to be specified")).into());
+    }
+    let Some(name) = name else {
+        return Err(Failure::new(format!("setting up login.databricks.com: profile name must not be empty for discovery login\n\n{tip}")).into());
+    };
+    let deadline = Cell::new(deadline(wish));
+    with_ports(context, &deadline, |ports| {
+        let (lock, taken) = take_turn(context, opened, name, deadline.get())?;
+        if let Some(token) = taken {
+            // The other process has written the profile meanwhile.
+            let file = ProfileFile::locate(&context.env);
+            let present = Present(file.section(name)?.unwrap_or_default());
+            if let Some(host) = present.get(Attr::Host) {
+                let id = |attr| present.get(attr).map(ToOwned::to_owned);
+                let (account_id, workspace_id) = (id(Attr::AccountId), id(Attr::WorkspaceId));
+                let host = Host::parse(host)?;
+                let is_console = host.is_account_console();
+                let target =
+                    Target { host, is_account_wide: account_id.is_some() && workspace_id.is_none(), account_id, workspace_id, is_console, is_discovered: true };
+                return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
+            }
+        }
+        let is_wanted = |host: &Host| {
+            let question = format!("{host} lies in no domain of Databricks. Is it your workspace or account?");
+            if context.ui.can_prompt() { context.ui.prompter().confirm(&question) } else { Ok(false) }
+        };
+        let found = insisting(context, wish, &deadline, || login::discover(&desk(context, wish, ports, deadline.get()), scopes, &is_wanted));
+        let found =
+            found.map_err(|error| if error.is::<Cancelled>() { error } else { error.context("login via login.databricks.com failed").context_tip(tip) })?;
+        let Granted { token, ending } = found.granted;
+        let server = Server::new(found.host.clone(), found.account_id.clone(), None, ports);
+        let description = server.description().cloned().unwrap_or_default();
+        let is_console = found.host.is_account_console() || description.host_type.as_deref() == Some("account");
+        let mut target = Target {
+            is_account_wide: found.account_id.is_some(),
+            account_id: found.account_id.or_else(|| description.account_id.clone().filter(|_| is_console || is_unified(&description))),
+            workspace_id: description.workspace_id.clone().filter(|_| !is_console),
+            host: found.host,
+            is_console,
+            is_discovered: true,
+        };
+        if target.account_id.is_none() || target.workspace_id.is_none() {
+            introspect(context, &mut target, &token);
+        }
+        Ok((target, token, Some(ending), Turn { _lock: lock, renewed: true }))
+    })
+}
+
+/// Puts the tip of a failed discovery below its error.
+trait ContextTip {
+    fn context_tip(self, tip: &str) -> anyhow::Error;
+}
+
+impl ContextTip for anyhow::Error {
+    fn context_tip(self, tip: &str) -> anyhow::Error {
+        let hints: Vec<String> = self.chain().filter_map(|cause| cause.downcast_ref::<Failure>()).flat_map(Failure::hints).cloned().collect();
+        hints.into_iter().fold(Failure::new(format!("{self:#}\n\n{tip}")), Failure::hint).into()
+    }
+}
+
+fn deadline(wish: &Wish) -> Instant {
+    let now = Instant::now();
+    // A limit that no clock can hold is none.
+    now.checked_add(wish.timeout.unwrap_or(TIMEOUT)).unwrap_or(now + TIMEOUT)
+}
+
+fn desk<'a>(context: &'a Context<'_>, wish: &Wish, ports: &'a Ports<'a>, deadline: Instant) -> Desk<'a> {
+    Desk { ui: context.ui, ports, no_browser: wish.no_browser, deadline }
+}
+
+/// What requests to servers may use; none lasts longer than the sign-in may.
+fn with_ports<T>(context: &Context<'_>, deadline: &Cell<Instant>, work: impl FnOnce(&Ports<'_>) -> T) -> T {
+    context.with_ports(Want::USUAL, |ports| {
+        let options = || {
+            let mut options = (ports.options)();
+            let left = deadline.get().saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            options.total_timeout = options.total_timeout.min(left);
+            options.retry_timeout = options.retry_timeout.min(left);
+            options
+        };
+        work(&Ports { env: ports.env, options: &options, storage: ports.storage, want: ports.want })
+    })
+}
+
+/// Tries until it works, or the person at the terminal has enough.
+fn insisting<T>(context: &Context<'_>, wish: &Wish, until: &Cell<Instant>, attempt: impl Fn() -> Result<T>) -> Result<T> {
+    loop {
+        let error = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(error) if error.is::<Cancelled>() || !context.ui.can_prompt() => return Err(error),
+            Err(error) => error,
+        };
+        context.ui.note(&format!("The sign-in did not work: {error:#}"));
+        for hint in error.chain().filter_map(|cause| cause.downcast_ref::<Failure>()).flat_map(Failure::hints) {
+            context.ui.note(&format!("Hint: {hint}"));
+        }
+        if !context.ui.prompter().confirm("Try again?")? {
+            return Err(error);
+        }
+        until.set(deadline(wish));
+    }
+}
+
+/// Waits until no other process signs the same credential in; gives the token that such a process got.
+fn take_turn(context: &Context<'_>, opened: &OpenedForLogin, key: &str, deadline: Instant) -> Result<(Lock, Option<StoredToken>)> {
+    let lock_name = format!("sign-in of {key}");
+    // What cannot be read is about to be replaced.
+    let held = || opened.store.load(key).ok().flatten();
+    let before = held();
+    let lock = match Lock::acquire(&context.env, &lock_name, Duration::ZERO) {
+        Ok(lock) => return Ok((lock, None)),
+        Err(error) if error.is::<LockUnavailable>() => return Err(error),
+        Err(_) => {
+            context.ui.note(&format!("Another sign-in for {} is under way. Waiting for it; Ctrl-C ends the wait.", text::one_line(key)));
+            Lock::acquire(&context.env, &lock_name, deadline.saturating_duration_since(Instant::now()))?
+        }
+    };
+    let after = held().filter(|after| before.as_ref().is_none_or(|before| before.access_token != after.access_token));
+    if after.is_some() {
+        context.ui.note("The other sign-in is done; it counts for this one too.");
+    }
+    Ok((lock, after))
+}
+
+/// Whether the host serves many workspaces of one account.
+fn is_unified(description: &HostDescription) -> bool {
+    description.oidc_endpoint.as_deref().is_some_and(|endpoint| endpoint.contains("/oidc/accounts/"))
+}
+
+fn ask_account(context: &Context<'_>) -> Result<String> {
+    if !context.ui.can_prompt() {
+        return Err(Failure::new("the command is being run in a non-interactive environment, please specify an account ID using --account-id").into());
+    }
+    let check = |typed: &str| {
+        let id = typed.trim();
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_id { Ok(id.to_owned()) } else { Err("an account id has letters, digits and dashes".to_owned()) }
+    };
+    context.ui.prompter().text("Databricks account ID", None, &check)
+}
+
+impl Target {
+    /// Where the token is kept: under the profile, and in the file under the host too, where old SDKs look for it.
+    fn keys(&self, name: Option<&str>, mode: Mode) -> Vec<String> {
+        let host = || databricks_cli::host_key(&self.host, self.account_id.as_deref().filter(|_| self.is_account_wide && !self.is_discovered));
+        match (name, mode) {
+            (Some(name), Mode::Secure) => vec![name.to_owned()],
+            (Some(name), Mode::Plaintext) => vec![name.to_owned(), host()],
+            (None, _) => vec![host()],
+        }
+    }
+}
+
+/// A connection with the new token.
+fn connect(context: &Context<'_>, target: &Target, token: &StoredToken, limit: Option<Duration>) -> Result<Workspace> {
+    let mut values = vec![(Attr::Host, target.host.as_str())];
+    values.extend(target.workspace_id.as_deref().map(|id| (Attr::WorkspaceId, id)));
+    let credential = Credential::bearer(target.host.clone(), METHOD.name, token.clone(), Vec::new());
+    Workspace::connect(Settings::of_values(&values), credential, context.caller(), limit)
+}
+
+/// What `/api/2.0/tokens/introspect` says of the caller's token.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Introspection {
+    principal_context: PrincipalContext,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PrincipalContext {
+    authentication_scope: AuthenticationScope,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AuthenticationScope {
+    account_id: serde_json::Value,
+    workspace_id: serde_json::Value,
+}
+
+/// Fills in the ids that the host did not tell, if the token's own server does. Best effort.
+fn introspect(context: &Context<'_>, target: &mut Target, token: &StoredToken) {
+    let asked = connect(context, target, token, Some(BEST_EFFORT))
+        .and_then(|workspace| workspace.send_bare(&Request::get("/api/2.0/tokens/introspect")))
+        .and_then(|response| Ok(response.json::<Introspection>()?));
+    let Ok(Introspection { principal_context: PrincipalContext { authentication_scope: scope } }) = asked else { return };
+    target.account_id = target.account_id.take().or_else(|| id_of(&scope.account_id));
+    if !target.is_console {
+        target.workspace_id = target.workspace_id.take().or_else(|| id_of(&scope.workspace_id));
+    }
+}
+
+/// An id as text, whether it came as text or as a number; one that could not be written to a profile is none.
+fn id_of(value: &serde_json::Value) -> Option<String> {
+    let id = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    let is_id = !value.is_null() && !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_id.then_some(id)
+}
+
+/// A workspace as the account lists it.
+#[derive(Deserialize)]
+struct Listed {
+    workspace_id: serde_json::Value,
+    #[serde(default)]
+    workspace_name: String,
+    #[serde(default)]
+    workspace_status: Option<String>,
+}
+
+/// Chooses a workspace of the account, where there are several and none is named.
+fn choose_workspace(context: &Context<'_>, wish: &Wish, target: &mut Target, token: &StoredToken, was_account_only: bool) -> Result<()> {
+    let Some(account) = target.account_id.as_deref().filter(|_| target.is_account_wide) else { return Ok(()) };
+    if target.workspace_id.is_some() || wish.skip_workspace || target.is_console || was_account_only {
+        return Ok(());
+    }
+    if !context.ui.can_prompt() {
+        context.ui.note("To use workspace commands, set workspace_id in your profile or pass --workspace-id.");
+        return Ok(());
+    }
+    let listed = connect(context, target, token, None)
+        .and_then(|workspace| workspace.send_bare(&Request::get(format!("/api/2.0/accounts/{account}/workspaces"))))
+        .and_then(|response| Ok(response.json::<Vec<Listed>>()?));
+    let rows: Vec<(String, Choice)> = match listed {
+        Ok(listed) => listed
+            .into_iter()
+            .filter(|workspace| workspace.workspace_status.as_deref().is_none_or(|status| status == "RUNNING"))
+            .filter_map(|workspace| {
+                let id = id_of(&workspace.workspace_id)?;
+                Some((id.clone(), Choice::new(workspace.workspace_name).detail(format!("({id})"))))
+            })
+            .take(MOST_WORKSPACES)
+            .collect(),
+        Err(error) => {
+            context.ui.warn(&format!("the workspaces of the account cannot be listed: {error:#}"));
+            let check = |typed: &str| {
+                let id = typed.trim();
+                if id.bytes().all(|byte| byte.is_ascii_digit()) { Ok(id.to_owned()) } else { Err("a workspace ID is a number".to_owned()) }
+            };
+            let id = context.ui.prompter().text("Enter workspace ID (empty to skip)", None, &check)?;
+            target.workspace_id = Some(id).filter(|id| !id.is_empty());
+            return Ok(());
+        }
+    };
+    target.workspace_id = match rows.as_slice() {
+        [] => None,
+        [(id, choice)] => {
+            context.ui.note(&format!("Auto-selected workspace {} ({id})", text::quoted(&choice.label)));
+            Some(id.clone())
+        }
+        several => {
+            let mut choices: Vec<Choice> = several.iter().map(|(_, choice)| choice.clone()).collect();
+            choices.push(Choice::new("Skip (account-level access only)"));
+            let chosen = context.ui.prompter().choose("Select a workspace", &choices, true)?;
+            several.get(chosen).map(|(id, _)| id.clone())
+        }
+    };
+    Ok(())
+}
+
+/// What is written where.
+struct Keeping<'a> {
+    context: &'a Context<'a>,
+    opened: &'a OpenedForLogin,
+    name: Option<&'a str>,
+    target: &'a Target,
+    present: &'a Present<'a>,
+    /// Whether the profile had this host before.
+    is_same: bool,
+}
+
+impl Keeping<'_> {
+    /// Stores the token and writes the profile, in an order in which no crash leaves a token under the profile of another host.
+    fn keep(&self, wish: &Wish, cluster: Option<&str>, token: &StoredToken, renewed: bool) -> Result<()> {
+        let keys = self.target.keys(self.name, self.opened.mode);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let store = &self.opened.store;
+        if renewed {
+            // With refreshes kept out: one of the old sign-in must not overwrite the new one.
+            let lock = Lock::acquire(&self.context.env, &databricks_cli::lock_name(&self.target.host), STORE_PATIENCE)?;
+            if self.is_same || self.name.is_none() {
+                store.save(&lock, &keys, token, None)?;
+                self.write_profile(wish, cluster)?;
+            } else {
+                store.remove(&lock, &keys[..1])?;
+                self.write_profile(wish, cluster)?;
+                store.save(&lock, &keys, token, None)?;
+            }
+        } else {
+            self.write_profile(wish, cluster)?;
+        }
+        for notice in store.notices() {
+            self.context.ui.warn(&notice);
+        }
+        if self.opened.pin == Some(Pin::Secure) {
+            self.context.file.set_auth_storage(Pin::Secure.value())?;
+        }
+        Ok(())
+    }
+
+    fn write_profile(&self, wish: &Wish, cluster: Option<&str>) -> Result<()> {
+        let Some(name) = self.name else { return Ok(()) };
+        let target = self.target;
+        let mut set = vec![(Attr::Host, target.host.as_str()), (Attr::AuthType, METHOD.name)];
+        let scopes = wish.scopes.as_deref().or_else(|| self.present.get(Attr::Scopes));
+        for (attr, value) in [
+            (Attr::ClusterId, cluster),
+            (Attr::ServerlessComputeId, wish.configure_serverless.then_some(SERVERLESS)),
+            (Attr::AccountId, target.account_id.as_deref()),
+            (Attr::WorkspaceId, target.workspace_id.as_deref()),
+            (Attr::Scopes, scopes),
+        ] {
+            set.extend(value.map(|value| (attr, value)));
+        }
+        set.sort_by_key(|(attr, _)| *attr as usize);
+        let is_set = |attr: Attr| set.iter().any(|(own, _)| *own == attr);
+        let mut removed: Vec<&str> = ATTRIBUTES
+            .iter()
+            .filter(|row| !is_set(row.attr))
+            .filter(|row| {
+                is_replaced(row.attr)
+                    || (belongs_to_host(row.attr) && (target.is_discovered || !self.is_same))
+                    || (row.attr == Attr::WorkspaceId && target.is_account_wide)
+                    || (row.attr == Attr::ClusterId && is_set(Attr::ServerlessComputeId))
+                    || (row.attr == Attr::ServerlessComputeId && is_set(Attr::ClusterId))
+            })
+            .flat_map(|row| [row.name].into_iter().chain(row.alias))
+            .collect();
+        // Compat: a key of old versions, which would make SDKs take the host for another kind.
+        removed.push("experimental_is_unified_host");
+        let written = self.context.file.save(name, &set, &removed)?;
+        if let Some(mode) = written.tightened_from {
+            let path = self.context.file.path()?.display();
+            self.context.ui.note(&format!("{path} could be read by others (mode {mode:04o}); now only you can (0600)."));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sign-in takes the place of what this attribute says: other ways to authenticate.
+fn is_replaced(attr: Attr) -> bool {
+    let name = attr.name();
+    matches!(
+        attr,
+        Attr::Token
+            | Attr::Username
+            | Attr::Password
+            | Attr::MetadataServiceUrl
+            | Attr::ClientId
+            | Attr::ClientSecret
+            | Attr::DatabricksIdTokenFilepath
+            | Attr::OidcTokenEnv
+    ) || name.starts_with("google_")
+        || (name.starts_with("azure_") && attr != Attr::AzureEnvironment)
+}
+
+/// Whether the attribute means something at one host only.
+fn belongs_to_host(attr: Attr) -> bool {
+    matches!(attr, Attr::AccountId | Attr::WorkspaceId | Attr::ClusterId | Attr::ServerlessComputeId | Attr::WarehouseId | Attr::DiscoveryUrl)
+}
+
+/// Says what came of it; who it is for is asked of the workspace, for a moment only.
+fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &StoredToken) {
+    if let Some(name) = name {
+        context.ui.note(&format!("Profile {} was successfully saved", text::one_line(name)));
+    }
+    let can_tell = !target.is_console && !(target.is_account_wide && target.workspace_id.is_none());
+    let user = can_tell.then(|| connect(context, target, token, Some(BEST_EFFORT)).and_then(|workspace| workspace.who()).ok()).flatten();
+    let user = user.filter(|user| !user.is_empty()).map_or(String::new(), |user| format!(" as {}", text::one_line(&user)));
+    context.ui.note(&format!("Signed in to {}{user}", target.host));
+    if name.is_none() {
+        context.ui.note(&format!(
+            "No profile was written, because none was named. Use the sign-in with: databricks auth token --host {host}; to have a profile: databricks auth login --host {host} --profile NAME",
+            host = target.host
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_ways_to_authenticate_go_and_the_rest_stays() {
+        let replaced: Vec<&str> = ATTRIBUTES.iter().filter(|row| is_replaced(row.attr)).map(|row| row.name).collect();
+        for name in [
+            "token",
+            "username",
+            "password",
+            "metadata_service_url",
+            "google_credentials",
+            "azure_client_secret",
+            "client_id",
+            "client_secret",
+            "oidc_token_env",
+        ] {
+            assert!(replaced.contains(&name), "{name} must go");
+        }
+        for name in ["host", "cluster_id", "warehouse_id", "scopes", "azure_environment", "databricks_cli_path", "http_timeout_seconds", "auth_type"] {
+            assert!(!replaced.contains(&name), "{name} must stay");
+        }
+    }
+
+    #[test]
+    fn ids_are_text_that_a_profile_can_hold() {
+        let id = |json: &str| id_of(&serde_json::from_str(json).unwrap());
+        assert_eq!(id("900800700600").as_deref(), Some("900800700600"));
+        assert_eq!(id("\"a-1\"").as_deref(), Some("a-1"));
+        for odd in ["null", "\"\"", "\"a\\n[evil]\"", "{}", "1.5", "-0.1e9", "[1]"] {
+            assert_eq!(id(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_kept_under_the_profile_and_in_the_file_under_the_host() {
+        let target = |is_account_wide| Target {
+            host: Host::parse("https://h.example").unwrap(),
+            account_id: Some("a-1".into()),
+            workspace_id: None,
+            is_account_wide,
+            is_console: false,
+            is_discovered: false,
+        };
+        assert_eq!(target(false).keys(Some("dev"), Mode::Plaintext), ["dev", "https://h.example"]);
+        assert_eq!(target(true).keys(Some("dev"), Mode::Plaintext), ["dev", "https://h.example/oidc/accounts/a-1"]);
+        assert_eq!(target(true).keys(Some("dev"), Mode::Secure), ["dev"]);
+        assert_eq!(target(false).keys(None, Mode::Secure), ["https://h.example"]);
+    }
+}
