@@ -34,6 +34,7 @@ use zeroize::Zeroize;
 
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::secret;
 use crate::text;
 
 use output::{JsonArray, KeyOrder, Table};
@@ -48,7 +49,7 @@ pub(crate) struct Ui {
     talks_to_terminal: bool,
     sink: Sink,
     /// Data that is not yet written. Wiped after each write: it may hold a token.
-    pending: Mutex<Vec<u8>>,
+    pending: Mutex<String>,
     /// Whether the reader of stdout closed its end.
     deserted: AtomicBool,
     /// Whether a progress line stands on the terminal, and must be erased before anything else is said.
@@ -129,8 +130,16 @@ impl Ui {
     /// Adds data for stdout, byte for byte: what comes from elsewhere must already be safe ([`text::one_line`], [`output`]).
     pub(crate) fn out(&self, data: &str) {
         if !self.deserted.load(Ordering::Relaxed) {
-            self.pending().extend_from_slice(data.as_bytes());
+            self.pending().push_str(data);
         }
+    }
+
+    /// Adds the next item of a JSON list.
+    ///
+    /// # Errors
+    /// As [`Ui::out_json`].
+    pub(crate) fn out_item(&self, array: &mut JsonArray, item: &str) -> anyhow::Result<()> {
+        if self.deserted.load(Ordering::Relaxed) { Ok(()) } else { array.item(item, &mut self.pending()) }
     }
 
     /// Adds one line of data for stdout; what may change the terminal, line feeds too, becomes visible.
@@ -184,14 +193,14 @@ impl Ui {
                 self.erase_progress();
             }
             let written = match &self.sink {
-                Sink::Process => write_to_stdout(&pending),
+                Sink::Process => write_to_stdout(pending.as_bytes()),
                 #[cfg(test)]
                 Sink::Captured(captured) => {
-                    held(captured).stdout.push_str(&String::from_utf8_lossy(&pending));
+                    held(captured).stdout.push_str(&pending);
                     Ok(())
                 }
             };
-            pending.zeroize();
+            secret::wipe_text(&mut pending);
             if settle(written)? == Audience::Gone {
                 self.deserted.store(true, Ordering::Relaxed);
             }
@@ -241,7 +250,7 @@ impl Ui {
         self.note(&format!("Warning: {message}"));
     }
 
-    fn pending(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn pending(&self) -> MutexGuard<'_, String> {
         held(&self.pending)
     }
 

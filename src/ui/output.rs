@@ -3,15 +3,12 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use memchr::memchr2;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use super::columns;
 use crate::error::Failure;
+use crate::json::{DEEPEST, Scanner, Text};
 use crate::text;
-
-/// Deeper than any reply of the service; beyond it a document is an attack on the stack.
-const DEEPEST: usize = 128;
 
 /// In which order the keys of an object are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +30,9 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
     if document.trim().is_empty() {
         return Ok(String::new());
     }
-    JsonWriter { order, color, out: String::with_capacity(document.len() + document.len() / 4) }.document(document, 0)
+    let mut out = String::with_capacity(document.len() + document.len() / 4);
+    JsonWriter::default().write(document, 0, order, color, &mut out)?;
+    Ok(out)
 }
 
 /// A list as JSON, item by item: `[`, the items with 2 spaces before them, `]`.
@@ -41,23 +40,24 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
 pub(crate) struct JsonArray {
     color: bool,
     opened: bool,
+    writer: JsonWriter,
 }
 
 impl JsonArray {
     pub(crate) fn new(color: bool) -> Self {
-        Self { color, opened: false }
+        Self { color, opened: false, writer: JsonWriter::default() }
     }
 
-    /// The next item with what belongs before it.
+    /// Writes the next item with what belongs before it.
     ///
     /// # Errors
-    /// As [`json`].
-    pub(crate) fn item(&mut self, item: &RawValue) -> anyhow::Result<String> {
-        let item = item.get();
-        let mut writer = JsonWriter { order: KeyOrder::Sorted, color: self.color, out: String::with_capacity(item.len() + item.len() / 4) };
-        writer.out.push_str(if self.opened { ",\n  " } else { "[\n  " });
+    /// As [`json`]; then nothing is written.
+    pub(crate) fn item(&mut self, item: &str, out: &mut String) -> anyhow::Result<()> {
+        let before = out.len();
+        out.push_str(if self.opened { ",\n  " } else { "[\n  " });
+        self.writer.write(item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
         self.opened = true;
-        writer.checked(item, 1)
+        Ok(())
     }
 
     /// What belongs after the last item.
@@ -66,102 +66,57 @@ impl JsonArray {
     }
 }
 
-/// A parsed value that still points into its document.
-enum Node<'a> {
-    /// Number, `true`, `false`, `null`: as written.
-    Plain(&'a str),
-    Text(Cow<'a, str>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
-}
-
-/// Reads text that serde has already found to be JSON, so that this parser only has to find the borders.
-struct JsonReader<'a> {
+/// One value of a document, or the key of a member, which stands before the member's value.
+#[derive(Clone, Copy, Debug)]
+struct Token<'a> {
+    kind: Kind,
+    /// Of texts with their quotes; of lists and objects nothing.
     text: &'a str,
-    at: usize,
+    /// The place behind the value and all that is in it.
+    end: usize,
 }
 
-impl<'a> JsonReader<'a> {
-    fn node(&mut self, depth: usize) -> anyhow::Result<Node<'a>> {
-        if depth > DEEPEST {
-            return Err(Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")).into());
-        }
-        match self.peek() {
-            Some(b'{') => {
-                let mut members = Vec::new();
-                while self.enters(b'}') {
-                    let key = self.string();
-                    // The colon.
-                    self.peek();
-                    self.at += 1;
-                    members.push((key, self.node(depth + 1)?));
-                }
-                Ok(Node::Object(members))
-            }
-            Some(b'[') => {
-                let mut items = Vec::new();
-                while self.enters(b']') {
-                    items.push(self.node(depth + 1)?);
-                }
-                Ok(Node::List(items))
-            }
-            Some(b'"') => Ok(Node::Text(self.string())),
-            _ => {
-                let rest = self.text.get(self.at..).unwrap_or_default();
-                let length = rest.find(|character: char| matches!(character, ',' | ']' | '}') || character.is_ascii_whitespace()).unwrap_or(rest.len());
-                self.at += length;
-                Ok(Node::Plain(&rest[..length]))
-            }
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Number, `true`, `false`, `null`: as written.
+    Plain,
+    Text {
+        escaped: bool,
+    },
+    List,
+    Object,
+}
 
-    /// Steps over an opening bracket or a comma, and says whether another member follows; if not, steps over the closing bracket.
-    fn enters(&mut self, closing: u8) -> bool {
-        if self.peek() == Some(closing) {
-            self.at += 1;
-            return false;
+/// Reads a document into tokens, in the order in which they are written.
+fn read<'a>(scanner: &mut Scanner<'a>, levels: usize, tokens: &mut Vec<Token<'a>>) -> Option<()> {
+    let place = tokens.len();
+    let text = |Text { quoted, escaped }, place: usize| Token { kind: Kind::Text { escaped }, text: quoted, end: place + 1 };
+    match scanner.peek()? {
+        b'"' => tokens.push(text(scanner.string()?, place)),
+        b'{' => {
+            let levels = levels.checked_sub(1)?;
+            tokens.push(Token { kind: Kind::Object, text: "", end: 0 });
+            scanner.object(|scanner, key| {
+                tokens.push(text(key, tokens.len()));
+                read(scanner, levels, tokens)
+            })?;
+            tokens[place].end = tokens.len();
         }
-        self.at += 1;
-        match self.peek() {
-            Some(byte) if byte != closing => true,
-            _ => {
-                self.at += 1;
-                false
-            }
+        b'[' => {
+            let levels = levels.checked_sub(1)?;
+            tokens.push(Token { kind: Kind::List, text: "", end: 0 });
+            scanner.list(|scanner| read(scanner, levels, tokens))?;
+            tokens[place].end = tokens.len();
         }
+        _ => tokens.push(Token { kind: Kind::Plain, text: scanner.scalar()?, end: place + 1 }),
     }
+    Some(())
+}
 
-    /// The next byte that is not white space.
-    fn peek(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
-            self.at += 1;
-        }
-        bytes.get(self.at).copied()
-    }
-
-    fn string(&mut self) -> Cow<'a, str> {
-        self.peek();
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        self.at += 1;
-        let mut escaped = false;
-        while let Some(found) = bytes.get(self.at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            self.at += found;
-            if bytes[self.at] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.at += 2;
-        }
-        self.at += 1;
-        let quoted = self.text.get(start..self.at).unwrap_or_default();
-        if escaped {
-            Cow::Owned(serde_json::from_str(quoted).or_else(|_| serde_json::from_str(&without_half_surrogates(quoted))).unwrap_or_default())
-        } else {
-            Cow::Borrowed(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
-        }
-    }
+/// The text that a string stands for; half a character is the replacement character.
+fn meant(token: Token<'_>) -> Cow<'_, str> {
+    let text = Text { quoted: token.text, escaped: token.kind == Kind::Text { escaped: true } };
+    text.decoded().unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(token.text)).unwrap_or_default()))
 }
 
 /// A JSON string in which every escaped surrogate without its other half is the replacement character, as Go reads it.
@@ -190,85 +145,141 @@ fn without_half_surrogates(quoted: &str) -> String {
     repaired
 }
 
+/// Writes documents; holds what one of them can leave for the next.
+#[derive(Debug, Default)]
 struct JsonWriter {
-    order: KeyOrder,
-    color: bool,
-    out: String,
+    /// The most tokens that a document had.
+    room: usize,
 }
 
 impl JsonWriter {
-    fn document(self, document: &str, level: usize) -> anyhow::Result<String> {
-        let checked: &RawValue =
-            serde_json::from_str(document).map_err(|error| Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))))?;
-        self.checked(checked.get(), level)
-    }
-
-    /// As [`JsonWriter::document`], for text that serde has already found to be JSON.
-    fn checked(mut self, document: &str, level: usize) -> anyhow::Result<String> {
-        let node = JsonReader { text: document, at: 0 }.node(0)?;
-        self.node(node, level);
-        Ok(self.out)
-    }
-
-    fn node(&mut self, node: Node<'_>, level: usize) {
-        match node {
-            Node::Plain(text) => {
-                let number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-                self.tinted(if number { "36" } else { "" }, |out| out.push_str(text));
+    fn write(&mut self, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut String) -> anyhow::Result<()> {
+        let mut tokens = Vec::with_capacity(self.room);
+        let mut scanner = Scanner::new(document);
+        if read(&mut scanner, DEEPEST, &mut tokens).is_none() || !scanner.is_done() {
+            return Err(match serde_json::from_str::<IgnoredAny>(document) {
+                Ok(_) => Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")),
+                Err(error) => Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))),
             }
-            Node::Text(text) => self.tinted("32", |out| quote(&text, out)),
-            Node::List(items) if items.is_empty() => self.out.push_str("[]"),
-            Node::List(items) => {
-                for (position, item) in items.into_iter().enumerate() {
-                    self.out.push(if position == 0 { '[' } else { ',' });
+            .into());
+        }
+        self.room = self.room.max(tokens.len());
+        Writing { tokens: &tokens, order, color, members: Vec::with_capacity(64), out }.value(0, level);
+        Ok(())
+    }
+}
+
+/// A document on its way out.
+struct Writing<'t, 'o> {
+    tokens: &'t [Token<'t>],
+    order: KeyOrder,
+    color: bool,
+    /// The keys of the objects that are being written, innermost last.
+    members: Vec<usize>,
+    out: &'o mut String,
+}
+
+impl Writing<'_, '_> {
+    /// Writes the value at a place.
+    fn value(&mut self, place: usize, level: usize) {
+        let token = self.tokens[place];
+        match token.kind {
+            Kind::Plain => {
+                let number = token.text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+                self.tinted(if number { "36" } else { "" }, |out| out.push_str(token.text));
+            }
+            Kind::Text { .. } => self.tinted("32", |out| string(token, out)),
+            Kind::List if token.end == place + 1 => self.out.push_str("[]"),
+            Kind::List => {
+                let mut item = place + 1;
+                while item < token.end {
+                    self.out.push(if item == place + 1 { '[' } else { ',' });
                     self.line(level + 1);
-                    self.node(item, level + 1);
+                    self.value(item, level + 1);
+                    item = self.tokens[item].end;
                 }
                 self.line(level);
                 self.out.push(']');
             }
-            Node::Object(members) if members.is_empty() => self.out.push_str("{}"),
-            Node::Object(mut members) => {
-                if self.order == KeyOrder::Sorted {
-                    // Reversed first: the sort is stable, so that of equal keys the one written last stands first and is kept.
-                    members.reverse();
-                    members.sort_by(|(left, _), (right, _)| left.cmp(right));
-                    members.dedup_by(|(later, _), (earlier, _)| later == earlier);
-                }
-                for (position, (key, value)) in members.into_iter().enumerate() {
-                    self.out.push(if position == 0 { '{' } else { ',' });
+            Kind::Object if token.end == place + 1 => self.out.push_str("{}"),
+            Kind::Object => {
+                let first = self.members.len();
+                self.enter(place);
+                for member in first..self.members.len() {
+                    self.out.push(if member == first { '{' } else { ',' });
                     self.line(level + 1);
-                    self.tinted("1;34", |out| quote(&key, out));
+                    let key = self.members[member];
+                    let token = self.tokens[key];
+                    self.tinted("1;34", |out| string(token, out));
                     self.out.push_str(": ");
-                    self.node(value, level + 1);
+                    self.value(key + 1, level + 1);
                 }
+                self.members.truncate(first);
                 self.line(level);
                 self.out.push('}');
             }
         }
     }
 
+    /// Adds the keys of the object at a place to the members, in the order in which they are written.
+    fn enter(&mut self, place: usize) {
+        let tokens = self.tokens;
+        let first = self.members.len();
+        let mut in_order = true;
+        let mut key = place + 1;
+        while key < tokens[place].end {
+            in_order &= self.members[first..].last().is_none_or(|before| by_key(tokens[*before], tokens[key]).is_lt());
+            self.members.push(key);
+            key = tokens[key + 1].end;
+        }
+        if self.order == KeyOrder::AsWritten || in_order {
+            return;
+        }
+        let members = &mut self.members[first..];
+        // Of equal keys the one written last stands first and is kept.
+        members.sort_unstable_by(|left, right| by_key(tokens[*left], tokens[*right]).then(right.cmp(left)));
+        let mut kept = first + 1;
+        for member in first + 1..self.members.len() {
+            let key = self.members[member];
+            if by_key(tokens[self.members[kept - 1]], tokens[key]).is_ne() {
+                self.members[kept] = key;
+                kept += 1;
+            }
+        }
+        self.members.truncate(kept);
+    }
+
     fn line(&mut self, level: usize) {
-        const SPACES: &str = "                                ";
-        self.out.push('\n');
-        let mut left = 2 * level;
-        while left > 0 {
-            let now = left.min(SPACES.len());
-            self.out.push_str(&SPACES[..now]);
-            left -= now;
+        const LINE: &str = "\n                                ";
+        let spaces = 2 * level;
+        if let Some(line) = LINE.get(..=spaces) {
+            self.out.push_str(line);
+        } else {
+            self.out.push('\n');
+            self.out.extend(std::iter::repeat_n(' ', spaces));
         }
     }
 
     fn tinted(&mut self, code: &str, write: impl FnOnce(&mut String)) {
         let painted = self.color && !code.is_empty();
         if painted {
-            paint(&mut self.out, code);
+            paint(self.out, code);
         }
-        write(&mut self.out);
+        write(self.out);
         if painted {
-            paint(&mut self.out, "0");
+            paint(self.out, "0");
         }
     }
+}
+
+/// The order of two keys.
+fn by_key(left: Token<'_>, right: Token<'_>) -> std::cmp::Ordering {
+    let plain = Kind::Text { escaped: false };
+    if left.kind == plain && right.kind == plain {
+        // Without the closing quotes, which would stand between a short key and a longer one.
+        return left.text[..left.text.len() - 1].cmp(&right.text[..right.text.len() - 1]);
+    }
+    meant(left).cmp(&meant(right))
 }
 
 fn paint(out: &mut String, code: &str) {
@@ -277,16 +288,36 @@ fn paint(out: &mut String, code: &str) {
     out.push('m');
 }
 
+/// Writes a string of a document; nearly all are plain, and go out as they came.
+fn string(token: Token<'_>, out: &mut String) {
+    if token.kind == (Kind::Text { escaped: false }) && is_plain(token.text.as_bytes()) {
+        out.push_str(token.text);
+    } else {
+        quote(&meant(token), out);
+    }
+}
+
+/// Whether text without escapes holds ASCII alone, and nothing that is to be escaped.
+fn is_plain(text: &[u8]) -> bool {
+    let of_byte = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&');
+    let (words, rest) = text.as_chunks::<8>();
+    words.iter().all(|word| is_plain_word(u64::from_le_bytes(*word))) && rest.iter().all(|byte| of_byte(*byte))
+}
+
+/// As [`is_plain`], for eight bytes at once: none is `<`, `>`, `&` or DEL, and none has its highest bit set.
+fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let holds = |byte: u8, word: u64| {
+        let same = word ^ (ONES * u64::from(byte));
+        same.wrapping_sub(ONES) & !same
+    };
+    // < and > differ in one bit, which is set here.
+    (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & (ONES << 7) == 0
+}
+
 /// Writes a text as a JSON string.
 fn quote(content: &str, out: &mut String) {
     out.push('"');
-    // Without an early end, so that it is told many bytes at a time; nearly all texts are plain.
-    let plain = content.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'));
-    if plain {
-        out.push_str(content);
-        out.push('"');
-        return;
-    }
     let mut plain_from = 0;
     for (at, character) in content.char_indices() {
         let short = match character {
@@ -532,10 +563,26 @@ mod tests {
     #[test]
     fn lists_are_streamed() {
         let mut array = JsonArray::new(false);
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let text = [array.item(&raw(r#"{"b":1,"a":[2]}"#)).unwrap(), array.item(&raw("{}")).unwrap(), array.end().to_owned()].concat();
+        let mut text = String::new();
+        array.item(r#"{"b":1,"a":[2]}"#, &mut text).unwrap();
+        array.item("[1,]", &mut text).unwrap_err();
+        array.item("{}", &mut text).unwrap();
+        text.push_str(array.end());
         assert_eq!(text, "[\n  {\n    \"a\": [\n      2\n    ],\n    \"b\": 1\n  },\n  {}\n]\n");
         assert_eq!(JsonArray::new(true).end(), "[]\n");
+    }
+
+    #[test]
+    fn every_character_is_judged_alike_in_every_place() {
+        for byte in 0x20..0x80_u8 {
+            let plain = byte != 0x7f && !matches!(byte, b'<' | b'>' | b'&');
+            for place in 0..20 {
+                let mut text = [b'='; 20];
+                text[place] = byte;
+                assert_eq!(is_plain(&text), plain, "{byte:#x} at {place}");
+            }
+        }
+        assert!(!is_plain("eight ü more".as_bytes()) && !is_plain("ü".as_bytes()));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
