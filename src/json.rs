@@ -10,6 +10,8 @@ pub(crate) const DEEPEST: usize = 128;
 /// A string as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
+    /// How many bytes stand before it.
+    pub(crate) start: usize,
     /// With its quotes.
     pub(crate) quoted: &'a str,
     /// Whether there is a backslash in it.
@@ -49,6 +51,11 @@ impl<'a> Scanner<'a> {
             }
             self.at += 1;
         }
+    }
+
+    /// How many bytes are read.
+    pub(crate) fn place(&self) -> usize {
+        self.at
     }
 
     /// What stands between here and a later place of the same text.
@@ -139,7 +146,7 @@ impl<'a> Scanner<'a> {
             }
         }
         self.at = at + 1;
-        Some(Text { quoted: self.text.get(start..self.at)?, escaped })
+        Some(Text { start, quoted: self.text.get(start..self.at)?, escaped })
     }
 
     /// Any value, as it is written.
@@ -224,13 +231,66 @@ fn number(text: &[u8]) -> Option<usize> {
 pub(crate) fn any_nearly_json() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     let pieces = vec![
-        "{", "}", "[", "]", ",", ":", " ", "\n", "\"", "\\", "\"a\"", "\"items\"", "\"next_page_token\"", "\"startIndex\"", "\"totalResults\"", "\"a\\u00e9b\"", "\"\\ud800\"", "\"\\u12\"",
-        "\"\\x\"", "\"tab\t\"", "\"eight characters and more\"", "\"quote at eight: \\\" \"", "\"ä€😀 längere Zeichen\"", "0", "-0", "01", "-", "12.5e+3", "1.", "1e", ".5", "9007199254740993",
-        "true", "false", "null", "nul", "{}", "[]", "[{}]", "{\"a\":1}", "\"\u{7f}<>&\"", "\u{c}", "\u{a0}",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        " ",
+        "\n",
+        "\"",
+        "\\",
+        "\"a\"",
+        "\"items\"",
+        "\"next_page_token\"",
+        "\"startIndex\"",
+        "\"totalResults\"",
+        "\"a\\u00e9b\"",
+        "\"\\ud800\"",
+        "\"\\u12\"",
+        "\"\\x\"",
+        "\"tab\t\"",
+        "\"eight characters and more\"",
+        "\"quote at eight: \\\" \"",
+        "\"ä€😀 längere Zeichen\"",
+        "0",
+        "-0",
+        "01",
+        "-",
+        "12.5e+3",
+        "1.",
+        "1e",
+        ".5",
+        "9007199254740993",
+        "true",
+        "false",
+        "null",
+        "nul",
+        "{}",
+        "[]",
+        "[{}]",
+        "{\"a\":1}",
+        "\"\u{7f}<>&\"",
+        "\u{c}",
+        "\u{a0}",
     ];
     let soup = prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat());
     let leaf = prop_oneof![
-        prop::sample::select(vec!["null", "true", "-0", "1.50", "1E400", "12345678901234567890123", "{}", "[]", "\"\\ud83d\\ude00\"", "\"\\ud800\"", "\"\\/\\n\""]).prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "null",
+            "true",
+            "-0",
+            "1.50",
+            "1E400",
+            "12345678901234567890123",
+            "{}",
+            "[]",
+            "\"\\ud83d\\ude00\"",
+            "\"\\ud800\"",
+            "\"\\/\\n\""
+        ])
+        .prop_map(str::to_owned),
         any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
     ];
     let keys = || prop::sample::select(vec!["a", "b", "items", "next_page_token", "prev_page_token", "startIndex", "totalResults", "\\u0061", "ä", "z\\n"]);

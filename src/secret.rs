@@ -47,14 +47,6 @@ pub(crate) fn wipe(buffer: &mut Vec<u8>) {
     buffer.clear();
 }
 
-/// As [`wipe`], for text.
-pub(crate) fn wipe_text(buffer: &mut String) {
-    let mut bytes = std::mem::take(buffer).into_bytes();
-    wipe(&mut bytes);
-    // Empty bytes are a text.
-    *buffer = String::from_utf8(bytes).unwrap_or_default();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -46,12 +46,8 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
                 sighting.see(item);
             }
             let id = text_of(item, "cluster_id").into_owned();
-            let detail = format!(
-                "{} {} {}",
-                text_of(item, "state"),
-                access(&text_of(item, "data_security_mode")),
-                runtime(&text_of(item, "spark_version"), &runtimes)
-            );
+            let detail =
+                format!("{} {} {}", text_of(item, "state"), access(&text_of(item, "data_security_mode")), runtime(&text_of(item, "spark_version"), &runtimes));
             clusters.push((id.clone(), Choice::new(text_of(item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
         progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));

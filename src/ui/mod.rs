@@ -49,7 +49,7 @@ pub(crate) struct Ui {
     talks_to_terminal: bool,
     sink: Sink,
     /// Data that is not yet written. Wiped after each write: it may hold a token.
-    pending: Mutex<String>,
+    pending: Mutex<Vec<u8>>,
     /// Whether the reader of stdout closed its end.
     deserted: AtomicBool,
     /// Whether a progress line stands on the terminal, and must be erased before anything else is said.
@@ -130,7 +130,7 @@ impl Ui {
     /// Adds data for stdout, byte for byte: what comes from elsewhere must already be safe ([`text::one_line`], [`output`]).
     pub(crate) fn out(&self, data: &str) {
         if !self.deserted.load(Ordering::Relaxed) {
-            self.pending().push_str(data);
+            self.pending().extend_from_slice(data.as_bytes());
         }
     }
 
@@ -193,14 +193,14 @@ impl Ui {
                 self.erase_progress();
             }
             let written = match &self.sink {
-                Sink::Process => write_to_stdout(pending.as_bytes()),
+                Sink::Process => write_to_stdout(&pending),
                 #[cfg(test)]
                 Sink::Captured(captured) => {
-                    held(captured).stdout.push_str(&pending);
+                    held(captured).stdout.push_str(&String::from_utf8_lossy(&pending));
                     Ok(())
                 }
             };
-            secret::wipe_text(&mut pending);
+            secret::wipe(&mut pending);
             if settle(written)? == Audience::Gone {
                 self.deserted.store(true, Ordering::Relaxed);
             }
@@ -250,7 +250,7 @@ impl Ui {
         self.note(&format!("Warning: {message}"));
     }
 
-    fn pending(&self) -> MutexGuard<'_, String> {
+    fn pending(&self) -> MutexGuard<'_, Vec<u8>> {
         held(&self.pending)
     }
 

@@ -1,7 +1,8 @@
 //! Data on stdout: JSON as the official CLI prints it, and aligned tables.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::cmp::Ordering;
+use std::io::Write;
 
 use serde::de::IgnoredAny;
 
@@ -30,9 +31,9 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
     if document.trim().is_empty() {
         return Ok(String::new());
     }
-    let mut out = String::with_capacity(document.len() + document.len() / 4);
+    let mut out = Vec::new();
     JsonWriter::default().write(document, 0, order, color, &mut out)?;
-    Ok(out)
+    Ok(String::from_utf8(out)?)
 }
 
 /// A list as JSON, item by item: `[`, the items with 2 spaces before them, `]`.
@@ -52,9 +53,9 @@ impl JsonArray {
     ///
     /// # Errors
     /// As [`json`]; then nothing is written.
-    pub(crate) fn item(&mut self, item: &str, out: &mut String) -> anyhow::Result<()> {
+    pub(crate) fn item(&mut self, item: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let before = out.len();
-        out.push_str(if self.opened { ",\n  " } else { "[\n  " });
+        out.extend_from_slice(if self.opened { b",\n  " } else { b"[\n  " });
         self.writer.write(item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
         self.opened = true;
         Ok(())
@@ -68,12 +69,13 @@ impl JsonArray {
 
 /// One value of a document, or the key of a member, which stands before the member's value.
 #[derive(Clone, Copy, Debug)]
-struct Token<'a> {
+struct Token {
     kind: Kind,
-    /// Of texts with their quotes; of lists and objects nothing.
-    text: &'a str,
-    /// The place behind the value and all that is in it.
-    end: usize,
+    /// Where it stands in the document; texts with their quotes.
+    start: u32,
+    end: u32,
+    /// The place of the token behind the value and all that is in it.
+    next: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,35 +90,42 @@ enum Kind {
 }
 
 /// Reads a document into tokens, in the order in which they are written.
-fn read<'a>(scanner: &mut Scanner<'a>, levels: usize, tokens: &mut Vec<Token<'a>>) -> Option<()> {
+fn read(scanner: &mut Scanner<'_>, levels: usize, tokens: &mut Vec<Token>) -> Option<()> {
     let place = tokens.len();
-    let text = |Text { quoted, escaped }, place: usize| Token { kind: Kind::Text { escaped }, text: quoted, end: place + 1 };
     match scanner.peek()? {
-        b'"' => tokens.push(text(scanner.string()?, place)),
+        b'"' => push_text(scanner.string()?, tokens)?,
         b'{' => {
             let levels = levels.checked_sub(1)?;
-            tokens.push(Token { kind: Kind::Object, text: "", end: 0 });
+            push(Kind::Object, scanner.place(), 1, tokens)?;
             scanner.object(|scanner, key| {
-                tokens.push(text(key, tokens.len()));
+                push_text(key, tokens)?;
                 read(scanner, levels, tokens)
             })?;
-            tokens[place].end = tokens.len();
+            tokens[place].next = u32::try_from(tokens.len()).ok()?;
         }
         b'[' => {
             let levels = levels.checked_sub(1)?;
-            tokens.push(Token { kind: Kind::List, text: "", end: 0 });
+            push(Kind::List, scanner.place(), 1, tokens)?;
             scanner.list(|scanner| read(scanner, levels, tokens))?;
-            tokens[place].end = tokens.len();
+            tokens[place].next = u32::try_from(tokens.len()).ok()?;
         }
-        _ => tokens.push(Token { kind: Kind::Plain, text: scanner.scalar()?, end: place + 1 }),
+        _ => {
+            let start = scanner.place();
+            let length = scanner.scalar()?.len();
+            push(Kind::Plain, start, length, tokens)?;
+        }
     }
     Some(())
 }
 
-/// The text that a string stands for; half a character is the replacement character.
-fn meant(token: Token<'_>) -> Cow<'_, str> {
-    let text = Text { quoted: token.text, escaped: token.kind == Kind::Text { escaped: true } };
-    text.decoded().unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(token.text)).unwrap_or_default()))
+fn push_text(text: Text<'_>, tokens: &mut Vec<Token>) -> Option<()> {
+    push(Kind::Text { escaped: text.escaped }, text.start, text.quoted.len(), tokens)
+}
+
+fn push(kind: Kind, start: usize, length: usize, tokens: &mut Vec<Token>) -> Option<()> {
+    let next = u32::try_from(tokens.len() + 1).ok()?;
+    tokens.push(Token { kind, start: u32::try_from(start).ok()?, end: u32::try_from(start + length).ok()?, next });
+    Some(())
 }
 
 /// A JSON string in which every escaped surrogate without its other half is the replacement character, as Go reads it.
@@ -145,103 +154,101 @@ fn without_half_surrogates(quoted: &str) -> String {
     repaired
 }
 
-/// Writes documents; holds what one of them can leave for the next.
+/// Writes documents; keeps its memory from one to the next.
 #[derive(Debug, Default)]
 struct JsonWriter {
-    /// The most tokens that a document had.
-    room: usize,
+    tokens: Vec<Token>,
+    members: Vec<usize>,
 }
 
 impl JsonWriter {
-    fn write(&mut self, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut String) -> anyhow::Result<()> {
-        let mut tokens = Vec::with_capacity(self.room);
+    fn write(&mut self, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        self.tokens.clear();
         let mut scanner = Scanner::new(document);
-        if read(&mut scanner, DEEPEST, &mut tokens).is_none() || !scanner.is_done() {
+        if read(&mut scanner, DEEPEST, &mut self.tokens).is_none() || !scanner.is_done() {
             return Err(match serde_json::from_str::<IgnoredAny>(document) {
                 Ok(_) => Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")),
                 Err(error) => Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))),
             }
             .into());
         }
-        self.room = self.room.max(tokens.len());
-        Writing { tokens: &tokens, order, color, members: Vec::with_capacity(64), out }.value(0, level);
+        out.reserve(document.len() + document.len() / 2);
+        Writing { document: document.as_bytes(), tokens: &self.tokens, order, color, members: &mut self.members, out }.value(0, level);
         Ok(())
     }
 }
 
 /// A document on its way out.
-struct Writing<'t, 'o> {
-    tokens: &'t [Token<'t>],
+struct Writing<'d> {
+    document: &'d [u8],
+    tokens: &'d [Token],
     order: KeyOrder,
     color: bool,
     /// The keys of the objects that are being written, innermost last.
-    members: Vec<usize>,
-    out: &'o mut String,
+    members: &'d mut Vec<usize>,
+    out: &'d mut Vec<u8>,
 }
 
-impl Writing<'_, '_> {
+impl Writing<'_> {
     /// Writes the value at a place.
     fn value(&mut self, place: usize, level: usize) {
         let token = self.tokens[place];
+        let end = token.next as usize;
         match token.kind {
             Kind::Plain => {
-                let number = token.text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-                self.tinted(if number { "36" } else { "" }, |out| out.push_str(token.text));
+                let text = token.text(self.document);
+                let number = text.first().is_some_and(|first| *first == b'-' || first.is_ascii_digit());
+                self.tinted(if number { "36" } else { "" }, |out| append(out, text));
             }
-            Kind::Text { .. } => self.tinted("32", |out| string(token, out)),
-            Kind::List if token.end == place + 1 => self.out.push_str("[]"),
+            Kind::Text { .. } => self.string(token, "32"),
+            Kind::List if end == place + 1 => append(self.out, b"[]"),
             Kind::List => {
                 let mut item = place + 1;
-                while item < token.end {
-                    self.out.push(if item == place + 1 { '[' } else { ',' });
-                    self.line(level + 1);
+                while item < end {
+                    self.line(if item == place + 1 { b'[' } else { b',' }, level + 1);
                     self.value(item, level + 1);
-                    item = self.tokens[item].end;
+                    item = self.tokens[item].next as usize;
                 }
-                self.line(level);
-                self.out.push(']');
+                self.last_line(b']', level);
             }
-            Kind::Object if token.end == place + 1 => self.out.push_str("{}"),
+            Kind::Object if end == place + 1 => append(self.out, b"{}"),
             Kind::Object => {
                 let first = self.members.len();
                 self.enter(place);
                 for member in first..self.members.len() {
-                    self.out.push(if member == first { '{' } else { ',' });
-                    self.line(level + 1);
+                    self.line(if member == first { b'{' } else { b',' }, level + 1);
                     let key = self.members[member];
-                    let token = self.tokens[key];
-                    self.tinted("1;34", |out| string(token, out));
-                    self.out.push_str(": ");
+                    self.string(self.tokens[key], "1;34");
+                    append(self.out, b": ");
                     self.value(key + 1, level + 1);
                 }
                 self.members.truncate(first);
-                self.line(level);
-                self.out.push('}');
+                self.last_line(b'}', level);
             }
         }
     }
 
     /// Adds the keys of the object at a place to the members, in the order in which they are written.
     fn enter(&mut self, place: usize) {
-        let tokens = self.tokens;
+        let (document, tokens) = (self.document, self.tokens);
+        let by_key = |left: usize, right: usize| tokens[left].by_text(tokens[right], document);
         let first = self.members.len();
         let mut in_order = true;
         let mut key = place + 1;
-        while key < tokens[place].end {
-            in_order &= self.members[first..].last().is_none_or(|before| by_key(tokens[*before], tokens[key]).is_lt());
+        while key < tokens[place].next as usize {
+            in_order &= self.members[first..].last().is_none_or(|before| by_key(*before, key).is_lt());
             self.members.push(key);
-            key = tokens[key + 1].end;
+            key = tokens[key + 1].next as usize;
         }
         if self.order == KeyOrder::AsWritten || in_order {
             return;
         }
-        let members = &mut self.members[first..];
         // Of equal keys the one written last stands first and is kept.
-        members.sort_unstable_by(|left, right| by_key(tokens[*left], tokens[*right]).then(right.cmp(left)));
+        self.members[first..].sort_unstable_by(|left, right| by_key(*left, *right).then(right.cmp(left)));
         let mut kept = first + 1;
         for member in first + 1..self.members.len() {
             let key = self.members[member];
-            if by_key(tokens[self.members[kept - 1]], tokens[key]).is_ne() {
+            if by_key(self.members[kept - 1], key).is_ne() {
                 self.members[kept] = key;
                 kept += 1;
             }
@@ -249,37 +256,78 @@ impl Writing<'_, '_> {
         self.members.truncate(kept);
     }
 
-    fn line(&mut self, level: usize) {
-        const LINE: &str = "\n                                ";
+    /// Writes a string of the document; nearly all are plain, and go out as they came.
+    fn string(&mut self, token: Token, tint: &str) {
+        let text = token.text(self.document);
+        let plain = token.kind == (Kind::Text { escaped: false }) && is_plain(text);
+        let document = self.document;
+        self.tinted(tint, |out| if plain { append(out, text) } else { quote(&token.meant(document), out) });
+    }
+
+    /// Writes a bracket or comma, and begins a line behind it.
+    fn line(&mut self, before: u8, level: usize) {
+        self.out.push(before);
+        self.indent(level);
+    }
+
+    /// Begins the last line of a list or object, and ends that.
+    fn last_line(&mut self, bracket: u8, level: usize) {
+        self.indent(level);
+        self.out.push(bracket);
+    }
+
+    fn indent(&mut self, level: usize) {
+        const LINE: &[u8; 33] = b"\n                                ";
         let spaces = 2 * level;
         if let Some(line) = LINE.get(..=spaces) {
-            self.out.push_str(line);
+            append(self.out, line);
         } else {
-            self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', spaces));
+            self.out.push(b'\n');
+            self.out.extend(std::iter::repeat_n(b' ', spaces));
         }
     }
 
-    fn tinted(&mut self, code: &str, write: impl FnOnce(&mut String)) {
+    fn tinted(&mut self, code: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let painted = self.color && !code.is_empty();
         if painted {
-            paint(self.out, code);
+            self.paint(code);
         }
         write(self.out);
         if painted {
-            paint(self.out, "0");
+            self.paint("0");
+        }
+    }
+
+    fn paint(&mut self, code: &str) {
+        for part in ["\x1b[", code, "m"] {
+            self.out.extend_from_slice(part.as_bytes());
         }
     }
 }
 
-/// The order of two keys.
-fn by_key(left: Token<'_>, right: Token<'_>) -> std::cmp::Ordering {
-    let plain = Kind::Text { escaped: false };
-    if left.kind == plain && right.kind == plain {
-        // Without the closing quotes, which would stand between a short key and a longer one.
-        return left.text[..left.text.len() - 1].cmp(&right.text[..right.text.len() - 1]);
+impl Token {
+    fn text(self, document: &[u8]) -> &[u8] {
+        document.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
-    meant(left).cmp(&meant(right))
+
+    /// The text that a string stands for; half a character is the replacement character.
+    fn meant(self, document: &[u8]) -> Cow<'_, str> {
+        let quoted = std::str::from_utf8(self.text(document)).unwrap_or_default();
+        let text = Text { start: 0, quoted, escaped: self.kind == Kind::Text { escaped: true } };
+        text.decoded().unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(quoted)).unwrap_or_default()))
+    }
+
+    /// The order of two strings.
+    fn by_text(self, other: Self, document: &[u8]) -> Ordering {
+        let plain = Kind::Text { escaped: false };
+        if self.kind != plain || other.kind != plain {
+            return self.meant(document).cmp(&other.meant(document));
+        }
+        // A closing quote must not count where a short text meets a longer one.
+        let open = |text: &'_ [u8]| text.len() - 1;
+        let (left, right) = (self.text(document), other.text(document));
+        left[..open(left)].cmp(&right[..open(right)])
+    }
 }
 
 fn paint(out: &mut String, code: &str) {
@@ -288,12 +336,26 @@ fn paint(out: &mut String, code: &str) {
     out.push('m');
 }
 
-/// Writes a string of a document; nearly all are plain, and go out as they came.
-fn string(token: Token<'_>, out: &mut String) {
-    if token.kind == (Kind::Text { escaped: false }) && is_plain(token.text.as_bytes()) {
-        out.push_str(token.text);
-    } else {
-        quote(&meant(token), out);
+/// Appends a text. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
+fn append(out: &mut Vec<u8>, text: &[u8]) {
+    match text.len() {
+        0 => {}
+        1 => out.push(text[0]),
+        2..4 => append_ends::<2>(out, text),
+        4..8 => append_ends::<4>(out, text),
+        8..16 => append_ends::<8>(out, text),
+        16..=32 => append_ends::<16>(out, text),
+        _ => out.extend_from_slice(text),
+    }
+}
+
+/// Appends a text of N to 2 N bytes: its first N, and over the end of these its last.
+fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
+        let start = out.len();
+        out.extend_from_slice(first);
+        out.truncate(start + text.len() - N);
+        out.extend_from_slice(last);
     }
 }
 
@@ -316,8 +378,8 @@ fn is_plain_word(word: u64) -> bool {
 }
 
 /// Writes a text as a JSON string.
-fn quote(content: &str, out: &mut String) {
-    out.push('"');
+fn quote(content: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
     let mut plain_from = 0;
     for (at, character) in content.char_indices() {
         let short = match character {
@@ -332,17 +394,17 @@ fn quote(content: &str, out: &mut String) {
             _ if text::is_unsafe(character) => "",
             _ => continue,
         };
-        out.push_str(&content[plain_from..at]);
+        out.extend_from_slice(&content.as_bytes()[plain_from..at]);
         plain_from = at + character.len_utf8();
         if short.is_empty() {
-            // Every unsafe character lies in the basic plane: one unit is enough. Writing to a String cannot fail.
+            // Every unsafe character lies in the basic plane: one unit is enough. Writing to memory cannot fail.
             let _ = write!(out, "\\u{:04x}", u32::from(character));
         } else {
-            out.push_str(short);
+            out.extend_from_slice(short.as_bytes());
         }
     }
-    out.push_str(&content[plain_from..]);
-    out.push('"');
+    out.extend_from_slice(&content.as_bytes()[plain_from..]);
+    out.push(b'"');
 }
 
 /// How a cell looks on a terminal that shows colours.
@@ -563,13 +625,23 @@ mod tests {
     #[test]
     fn lists_are_streamed() {
         let mut array = JsonArray::new(false);
-        let mut text = String::new();
+        let mut text = Vec::new();
         array.item(r#"{"b":1,"a":[2]}"#, &mut text).unwrap();
         array.item("[1,]", &mut text).unwrap_err();
         array.item("{}", &mut text).unwrap();
-        text.push_str(array.end());
-        assert_eq!(text, "[\n  {\n    \"a\": [\n      2\n    ],\n    \"b\": 1\n  },\n  {}\n]\n");
+        text.extend_from_slice(array.end().as_bytes());
+        assert_eq!(String::from_utf8(text).unwrap(), "[\n  {\n    \"a\": [\n      2\n    ],\n    \"b\": 1\n  },\n  {}\n]\n");
         assert_eq!(JsonArray::new(true).end(), "[]\n");
+    }
+
+    #[test]
+    fn texts_of_every_length_are_appended() {
+        let text: Vec<u8> = (0..100).collect();
+        for length in 0..text.len() {
+            let mut out = b"before".to_vec();
+            append(&mut out, &text[..length]);
+            assert_eq!(out, [b"before", &text[..length]].concat());
+        }
     }
 
     #[test]
