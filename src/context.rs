@@ -1,5 +1,7 @@
 //! [`Context`]: what a command is handed. Nothing in it is read, opened or connected before somebody asks.
 
+use std::borrow::Cow;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,9 +12,10 @@ use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
 use crate::error::Failure;
-use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent};
+use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent, Verb};
 use crate::rest::paging::{self, Page};
 use crate::rest::{Item, current_user, text_of};
+use crate::secret;
 use crate::storage;
 use crate::text;
 use crate::ui::prompt::Choice;
@@ -50,7 +53,7 @@ pub(crate) struct Context<'ui> {
 pub(crate) struct Workspace {
     pub(crate) settings: Settings,
     pub(crate) credential: Credential,
-    client: Client,
+    client: Arc<Client>,
 }
 
 impl Context<'_> {
@@ -187,6 +190,65 @@ impl Caller<'_> {
     }
 }
 
+/// How much of a list its reader will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To its end: the next page is asked for while one is read.
+    All,
+    /// Perhaps not all: a page is asked for when it is wanted.
+    Part,
+}
+
+/// The pages of a list from the second on, fetched by a thread that runs one page ahead of the reader.
+///
+/// What to ask for next it takes from the end of each reply ([`paging::guess_next`]); the reader looks properly, and leaves a thread that guessed wrong. Nobody waits for its end: the
+/// reader of the output may be gone, and the service slow.
+#[derive(Debug)]
+struct ReadAhead {
+    replies: mpsc::Receiver<Result<Response>>,
+}
+
+impl ReadAhead {
+    /// Starts with this request. `None` where no thread can be had.
+    fn start(workspace: &Workspace, request: &Request<'_>) -> Option<Self> {
+        let (sender, replies) = mpsc::sync_channel(1);
+        let (client, credential, mut request) = (workspace.client.clone(), workspace.credential.clone(), owned(request));
+        let fetch = move || {
+            loop {
+                let reply = client.send(Some(&credential), &request);
+                let guess = reply.as_ref().ok().and_then(|reply| paging::guess_next(&reply.body));
+                if sender.send(reply).is_err() {
+                    return;
+                }
+                let Some(token) = guess else { return };
+                request.ask_again_with(paging::PAGE_TOKEN, token);
+            }
+        };
+        std::thread::Builder::new().spawn(fetch).ok()?;
+        Some(Self { replies })
+    }
+
+    fn next(&self) -> Result<Result<Response>> {
+        self.replies.recv().map_err(|_| Failure::new("the list broke off: the thread that fetches its pages has ended").into())
+    }
+}
+
+/// The same request on its own, for another thread.
+fn owned(request: &Request<'_>) -> Request<'static> {
+    fn own(text: &Cow<'_, str>) -> Cow<'static, str> {
+        Cow::Owned(text.clone().into_owned())
+    }
+    Request {
+        verb: request.verb,
+        path: own(&request.path),
+        query: request.query.iter().map(|(name, value)| (own(name), own(value))).collect(),
+        headers: request.headers.iter().map(|(name, value)| (*name, own(value))).collect(),
+        body: request.body.clone(),
+        repeat: request.repeat,
+        limit: request.limit,
+    }
+}
+
 impl Workspace {
     /// A connection with this credential; nothing is opened before the first request. `limit` bounds each request as a whole, where somebody waits for many.
     pub(crate) fn connect(settings: Settings, credential: Credential, caller: Caller<'_>, limit: Option<Duration>) -> Result<Self> {
@@ -207,7 +269,7 @@ impl Workspace {
             options.notice = Some(Box::new(ui::aside));
         }
         let client = Client::new(credential.host.clone(), caller.env, options)?;
-        Ok(Self { settings, credential, client })
+        Ok(Self { settings, credential, client: Arc::new(client) })
     }
 
     /// Sends a request with the credential.
@@ -232,40 +294,47 @@ impl Workspace {
     pub(crate) fn who(&self) -> Result<String> {
         let response = self.send(&Request::get(current_user::ME.path))?;
         let fields: Item<'_> = response.parse(serde_json::from_slice)?;
-        Ok(text_of(&fields, "userName"))
+        Ok(text_of(&fields, "userName").into_owned())
     }
 
-    /// Walks over all items of a list, page by page; `each` says whether to go on.
+    /// Walks over the items of a list, page by page; `each` says whether to go on.
     ///
     /// `items` is the key that holds them.
-    pub(crate) fn pages(&self, request: &Request<'_>, items: &str, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
-        self.walk(request, Some(items), Self::send, each)
+    pub(crate) fn pages(&self, request: &Request<'_>, items: &str, reach: Reach, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
+        self.walk(request, Some(items), paging::Want::Keys, reach, |error| self.explain(error), each)
     }
 
     /// As [`Workspace::pages`] for lists that nobody here knows: the items are the first list of the first page, and refusals are told in the server's words alone.
     pub(crate) fn pages_of_any(&self, request: &Request<'_>, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
-        self.walk(request, None, Self::send_bare, each)
+        self.walk(request, None, paging::Want::Text, Reach::All, |error| error, each)
     }
 
     fn walk(
         &self,
         request: &Request<'_>,
         items: Option<&str>,
-        send: impl Fn(&Self, &Request<'_>) -> Result<Response>,
+        want: paging::Want,
+        reach: Reach,
+        told: impl Fn(anyhow::Error) -> anyhow::Error,
         mut each: impl FnMut(&Page<'_>) -> Result<bool>,
     ) -> Result<()> {
         let mut request = request.clone();
         let mut key = items.map(ToOwned::to_owned);
         let mut seen = std::collections::HashSet::new();
+        let mut ahead: Option<ReadAhead> = None;
         loop {
-            let response = send(self, &request)?;
-            let page = response.parse(|body| paging::read_page(body, key.as_deref()))?;
+            let mut response = match &ahead {
+                Some(ahead) => ahead.next()?,
+                None => self.send_bare(&request),
+            }
+            .map_err(&told)?;
+            let page = response.parse(|body| paging::read_page(body, key.as_deref(), want))?;
             if !each(&page)? {
                 return Ok(());
             }
             let Some((name, next)) = page.next_query() else { return Ok(()) };
             // SCIM tells on every page where it stands, and only a reader that looks for the list sees it.
-            if name == "page_token" && key.is_none() {
+            if name == paging::PAGE_TOKEN && key.is_none() {
                 key = page.list.as_deref().filter(|key| !key.is_empty()).map(ToOwned::to_owned);
             }
             if !seen.insert(next.clone()) {
@@ -274,7 +343,13 @@ impl Workspace {
                     Failure::new(format!("{} gives the same page of {path} again and again ({name} {})", self.credential.host, text::quoted(&next))).into()
                 );
             }
+            let is_guessed = name == paging::PAGE_TOKEN && paging::guess_next(&response.body).is_some_and(|guess| guess == next);
             request.ask_again_with(name, next);
+            drop(page);
+            secret::wipe(&mut std::mem::take(&mut response.body));
+            if ahead.is_none() || !is_guessed {
+                ahead = (is_guessed && reach == Reach::All && request.verb == Verb::Get).then(|| ReadAhead::start(self, &request)).flatten();
+            }
         }
     }
 

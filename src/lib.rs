@@ -10,7 +10,7 @@
 //! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
-//! | `secret`, `text`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
+//! | `secret`, `text`, `json`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
 
 #![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]
 
@@ -27,6 +27,7 @@ mod handover;
 mod hardening;
 mod host;
 mod http;
+mod json;
 mod report;
 mod rest;
 mod secret;

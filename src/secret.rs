@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, optimization_barrier};
 
 /// Hidden text: a token, a password, a client secret.
 ///
@@ -37,6 +37,14 @@ impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self::new(text)
     }
+}
+
+/// Empties a buffer and overwrites what was in it; keeps its memory for the next. Many times quicker than byte by byte, which counts where megabytes pass through.
+pub(crate) fn wipe(buffer: &mut Vec<u8>) {
+    buffer.fill(0);
+    // Without it the compiler could see that nobody reads the zeros, and leave them out.
+    optimization_barrier(buffer.as_slice());
+    buffer.clear();
 }
 
 #[cfg(test)]

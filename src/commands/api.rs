@@ -346,7 +346,7 @@ fn all_pages(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
             return Err(Failure::new(format!("the reply to {} holds no list", request.place())).hint("Leave out --paginate").into());
         }
         for item in &page.items {
-            context.ui.out(&array.item(item)?);
+            context.ui.out_item(&mut array, item.raw)?;
         }
         count += page.items.len();
         next = page.next_query();

@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::commands::endpoint;
 use crate::commands::seen::Sighting;
-use crate::context::{Context, Workspace};
+use crate::context::{Context, Reach, Workspace};
 use crate::error::Failure;
 use crate::http::Request;
-use crate::rest::{self, Item, Reply, text_of};
+use crate::rest::{self, Reply, text_of};
 use crate::ui::progress::{Progress, grouped};
 use crate::ui::prompt::Choice;
 
@@ -39,20 +39,16 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     request.query.extend(["API", "UI"].map(|source| ("filter_by.cluster_sources".into(), source.into())));
     let mut clusters = Vec::new();
     let mut sighting = Sighting::of(&rest::LIST_CLUSTERS);
-    workspace.pages(&request, list.items, |page| {
-        for raw in &page.items {
-            let item: Item<'_> = serde_json::from_str(raw.get())?;
+    workspace.pages(&request, list.items, Reach::All, |page| {
+        for listed in &page.items {
+            let item = endpoint::object(listed, workspace)?;
             if let Some(sighting) = &mut sighting {
-                sighting.see(&item);
+                sighting.see(item);
             }
-            let id = text_of(&item, "cluster_id");
-            let detail = format!(
-                "{} {} {}",
-                text_of(&item, "state"),
-                access(&text_of(&item, "data_security_mode")),
-                runtime(&text_of(&item, "spark_version"), &runtimes)
-            );
-            clusters.push((id.clone(), Choice::new(text_of(&item, "cluster_name")).detail(format!("{detail} {id}"))));
+            let id = text_of(item, "cluster_id").into_owned();
+            let detail =
+                format!("{} {} {}", text_of(item, "state"), access(&text_of(item, "data_security_mode")), runtime(&text_of(item, "spark_version"), &runtimes));
+            clusters.push((id.clone(), Choice::new(text_of(item, "cluster_name")).detail(format!("{detail} {id}"))));
         }
         progress.update(|| format!("Loading clusters: {} …", grouped(clusters.len())));
         Ok(true)

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use anyhow::Result;
 use clap::ArgMatches;
 use jiff::SignedDuration;
-use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, arguments, help, json_input};
 use crate::config::attributes::Attr;
-use crate::context::{Context, OutputFormat, Workspace};
+use crate::context::{Context, OutputFormat, Reach, Workspace};
 use crate::duration;
 use crate::error::Failure;
 use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
+use crate::rest::paging::Listed;
 use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
 use crate::text;
 use crate::ui::Audience;
@@ -142,7 +142,7 @@ fn handed_over(context: &Context<'_>, given: &[Given<'_>], reply: &Response) -> 
     let info: Option<Item<'_>> = reply.parse(serde_json::from_slice::<Item<'_>>).ok();
     let group = context.command.rsplit_once(' ').map_or(context.command.as_str(), |(group, _)| group);
     let revoking = info.and_then(|reply| match reply.get("token_info") {
-        Some(info) => Some(text_of(&serde_json::from_str::<Item<'_>>(info).ok()?, "token_id")),
+        Some(info) => Some(text_of(&serde_json::from_str::<Item<'_>>(info).ok()?, "token_id").into_owned()),
         // The secret of a service principal.
         None if reply.get("secret").is_some() => {
             let (_, principal) = given.iter().rfind(|(field, _)| field.place == Place::Path && matches!(field.input, Input::Required(_)))?;
@@ -392,13 +392,13 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     let mut ids = Vec::new();
     let mut sighting = Sighting::of(picker.from);
     let mut progress = Progress::new(context.ui);
-    workspace.pages(&list_request(picker.from), list.items, |page| {
-        for raw in &page.items {
-            let item: Item<'_> = serde_json::from_str(raw.get())?;
+    workspace.pages(&list_request(picker.from), list.items, Reach::All, |page| {
+        for listed in &page.items {
+            let item = object(listed, workspace)?;
             if let Some(sighting) = &mut sighting {
-                sighting.see(&item);
+                sighting.see(item);
             }
-            let (id, title) = (text_of(&item, picker.id), text_of(&item, picker.title));
+            let (id, title) = (text_of(item, picker.id).into_owned(), text_of(item, picker.title).into_owned());
             choices.push(Choice::new(if title.is_empty() { id.clone() } else { title }).detail(id.clone()));
             ids.push(id);
         }
@@ -473,28 +473,29 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     let mut listed = 0;
     let mut sighting = Sighting::of(endpoint);
     let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
-    workspace.pages(request, list.items, |page| {
+    let reach = if *limit == usize::MAX { Reach::All } else { Reach::Part };
+    workspace.pages(request, list.items, reach, |page| {
         listed += page.items.len();
-        for raw in &page.items {
+        for listed in &page.items {
             if shown == *limit {
                 break;
             }
             let learns = sighting.as_ref().is_some_and(Sighting::wants_more);
-            let item = if as_json && kept.is_empty() && !learns { None } else { Some(item_of(raw, workspace)?) };
-            if let (Some(sighting), Some(item)) = (&mut sighting, &item) {
+            let item = if as_json && kept.is_empty() && !learns { None } else { Some(object(listed, workspace)?) };
+            if let (Some(sighting), Some(item)) = (&mut sighting, item) {
                 sighting.see(item);
             }
-            if let Some(item) = &item
+            if let Some(item) = item
                 && !kept.iter().all(|(filter, span)| (filter.keeps)(item, *span, now))
             {
                 continue;
             }
             match item.filter(|_| !as_json) {
-                None => context.ui.out(&array.item(raw)?),
+                None => context.ui.out_item(&mut array, listed.raw)?,
                 Some(item) => table.row(list.columns.iter().map(|column| match column.cell {
-                    Cell::Key(key) => ShownCell::from(text_of(&item, key)),
-                    Cell::Id(key) => ShownCell::new(text_of(&item, key), Tint::Green),
-                    Cell::Made(make) => ShownCell::from(make(&item, now)),
+                    Cell::Key(key) => ShownCell::from(text_of(item, key)),
+                    Cell::Id(key) => ShownCell::new(text_of(item, key), Tint::Green),
+                    Cell::Made(make) => ShownCell::from(make(item, now)),
                 })),
             }
             shown += 1;
@@ -518,8 +519,9 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     Ok(())
 }
 
-fn item_of<'p>(raw: &'p RawValue, workspace: &Workspace) -> Result<Item<'p>> {
-    serde_json::from_str(raw.get()).map_err(|_| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
+/// The keys of a listed item.
+pub(crate) fn object<'l, 'p>(listed: &'l Listed<'p>, workspace: &Workspace) -> Result<&'l Item<'p>> {
+    listed.item.as_ref().ok_or_else(|| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
 }
 
 fn limit(context: &Context<'_>, matches: &ArgMatches) -> Result<usize> {

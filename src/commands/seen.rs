@@ -53,7 +53,7 @@ impl Sighting {
 
     pub(crate) fn see(&mut self, item: &Item<'_>) {
         if self.wants_more() {
-            self.names.push((text_of(item, self.picker.id), text_of(item, self.picker.title)));
+            self.names.push((text_of(item, self.picker.id).into_owned(), text_of(item, self.picker.title).into_owned()));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The REST API as tables: an [`Endpoint`] is one call, and from its one definition follow the command's flags, its help, the request, the check of `--json`, and how the
 //! reply is shown. Adding a call is adding a constant; adding an API is one file and its line in [`GROUPS`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::config::attributes::Attr;
 use crate::http::Verb;
+use crate::json::{Scanner, Text};
 use crate::rest::paging::Key;
 
 mod clusters;
@@ -266,13 +268,27 @@ pub(crate) enum Cell {
 }
 
 /// An item of a list: its keys with their raw JSON, in the order in which they came.
-#[derive(Debug)]
-pub(crate) struct Item<'a>(Vec<(Key<'a>, &'a RawValue)>);
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Item<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Item<'a> {
     /// The raw JSON of a key; of several, the last counts.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().rfind(|(Key(own), _)| own == key).map(|(_, raw)| raw.get())
+        self.0.iter().rfind(|(own, _)| own == key).map(|(_, raw)| *raw)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Reads the object at which the scanner stands, with room for so many keys.
+    fn scan(scanner: &mut Scanner<'a>, room: usize) -> Option<Self> {
+        let mut fields = Vec::with_capacity(room);
+        scanner.object(|scanner, key| {
+            fields.push((key.decoded()?, scanner.value()?));
+            Some(())
+        })?;
+        Some(Self(fields))
     }
 }
 
@@ -287,9 +303,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Item<'de>, M::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
+                let mut fields = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    fields.push((key, value.get()));
                 }
                 Ok(Item(fields))
             }
@@ -299,11 +315,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
 }
 
 /// The text of a key: a string without its quotes, anything else as its JSON; empty if absent or null.
-pub(crate) fn text_of(item: &Item<'_>, key: &str) -> String {
+pub(crate) fn text_of<'a>(item: &Item<'a>, key: &str) -> Cow<'a, str> {
     match item.get(key) {
-        None | Some("null") => String::new(),
-        Some(raw) if raw.starts_with('"') => serde_json::from_str(raw).unwrap_or_default(),
-        Some(raw) => raw.to_owned(),
+        None | Some("null") => Cow::default(),
+        Some(raw) if raw.starts_with('"') => Scanner::new(raw).string().and_then(Text::decoded).unwrap_or_default(),
+        Some(raw) => Cow::Borrowed(raw),
     }
 }
 

@@ -6,10 +6,13 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json::Scanner;
+use crate::rest::Item;
+
 /// One page.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page<'a> {
-    pub(crate) items: Vec<&'a RawValue>,
+    pub(crate) items: Vec<Listed<'a>>,
     /// The token that asks for the next page; `None` on the last.
     pub(crate) next: Option<Cow<'a, str>>,
     /// The key under which the items were found, where the reader was not told one.
@@ -21,31 +24,157 @@ pub(crate) struct Page<'a> {
     total: Option<u64>,
 }
 
+/// An item of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listed<'a> {
+    /// Its JSON as it came.
+    pub(crate) raw: &'a str,
+    /// Its keys, if they were asked for and it is an object.
+    pub(crate) item: Option<Item<'a>>,
+}
+
+/// What is wanted of the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Their keys too.
+    Keys,
+    /// Their text only.
+    Text,
+}
+
 impl Page<'_> {
     /// The query parameter that asks for the next page.
     pub(crate) fn next_query(&self) -> Option<(&'static str, String)> {
         if let Some(token) = &self.next {
-            return Some(("page_token", token.clone().into_owned()));
+            return Some((PAGE_TOKEN, token.clone().into_owned()));
         }
         let after = self.start?.checked_add(u64::try_from(self.items.len()).ok()?)?;
         (!self.items.is_empty() && after <= self.total?).then(|| ("startIndex", after.to_string()))
     }
 }
 
+/// The query parameter for the token of the page before.
+pub(crate) const PAGE_TOKEN: &str = "page_token";
+/// The key of that token in a reply.
+const NEXT_PAGE_TOKEN: &str = "next_page_token";
+
 /// Reads the page in a reply; `key` holds its items. Without a key it is the first list of objects, else the first list; a reply that is a list is its items.
 /// A reply without a list is a page without items.
 ///
 /// # Errors
 /// If the body is no JSON object, or the key holds no list.
-pub(crate) fn read_page<'a>(body: &'a [u8], key: Option<&str>) -> serde_json::Result<Page<'a>> {
+pub(crate) fn read_page<'a>(body: &'a [u8], key: Option<&str>, want: Want) -> serde_json::Result<Page<'a>> {
+    match std::str::from_utf8(body).ok().and_then(|text| scan_page(text, key, want)) {
+        Some(page) => Ok(page),
+        None => parse_page(body, key, want),
+    }
+}
+
+/// The token of the next page as the end of a reply has it, without reading the reply: mostly right, and to be checked against [`Page::next`].
+pub(crate) fn guess_next(body: &[u8]) -> Option<String> {
+    /// Beyond it the token does not stand at the end.
+    const TAIL: usize = 4 << 10;
+    let tail = &body[body.len().saturating_sub(TAIL)..];
+    let key = format!("\"{NEXT_PAGE_TOKEN}\"");
+    let behind = memchr::memmem::rfind(tail, key.as_bytes())? + key.len();
+    let value = tail[behind..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let token = std::str::from_utf8(&value[..memchr::memchr(b'"', value)?]).ok()?;
+    (!token.is_empty() && !token.contains('\\')).then(|| token.to_owned())
+}
+
+/// As [`parse_page`], in one pass; `None` where that is for serde to judge.
+fn scan_page<'a>(text: &'a str, key: Option<&str>, want: Want) -> Option<Page<'a>> {
+    let mut scanner = Scanner::new(text);
+    let mut page = Page::default();
+    if key.is_none() && scanner.peek()? == b'[' {
+        page.items = scan_items(&mut scanner, want)?;
+        page.list = Some(Cow::Borrowed(""));
+        return scanner.is_done().then_some(page);
+    }
+    let mut settled = false;
+    scanner.object(|scanner, name| {
+        let name = name.decoded()?;
+        let first = scanner.peek()?;
+        if key.is_some_and(|key| name == key) {
+            page.items = if first == b'[' { scan_items(scanner, want)? } else { null(scanner).map(|()| Vec::new())? };
+        } else if name == NEXT_PAGE_TOKEN {
+            page.next = if first == b'"' { Some(scanner.string()?.decoded()?).filter(|token| !token.is_empty()) } else { null(scanner).map(|()| None)? };
+        } else if key.is_none() && (name == "startIndex" || name == "totalResults") {
+            // Anything but a number is odd enough for the other reader.
+            let number = Some(scanner.scalar()?).filter(|number| !number.starts_with(|first: char| first.is_ascii_lowercase()))?.parse().ok();
+            if name == "startIndex" { page.start = number } else { page.total = number }
+        } else if key.is_none() && !settled && first == b'[' {
+            let of_objects = begins_with_object(scanner.clone());
+            if page.list.is_none() || of_objects {
+                page.items = scan_items(scanner, want)?;
+                page.list = Some(name);
+                settled = of_objects;
+            } else {
+                scanner.value()?;
+            }
+        } else {
+            page.other |= key.is_none() && !settled && matches!(first, b'"' | b'{') && !name.ends_with(PAGE_TOKEN);
+            scanner.value()?;
+        }
+        Some(())
+    })?;
+    scanner.is_done().then_some(page)
+}
+
+fn null(scanner: &mut Scanner<'_>) -> Option<()> {
+    (scanner.scalar()? == "null").then_some(())
+}
+
+fn begins_with_object(mut scanner: Scanner<'_>) -> bool {
+    let mut found = false;
+    // Ends at the first item.
+    let _ended = scanner.list(|item| {
+        found = item.peek()? == b'{';
+        None
+    });
+    found
+}
+
+fn scan_items<'a>(scanner: &mut Scanner<'a>, want: Want) -> Option<Vec<Listed<'a>>> {
+    let mut items = Vec::new();
+    let mut members = 0;
+    scanner.list(|scanner| {
+        if want == Want::Keys && scanner.peek()? == b'{' {
+            let start = scanner.clone();
+            let item = Item::scan(scanner, members)?;
+            // Items of a list are alike.
+            members = item.len();
+            items.push(Listed { raw: start.until(scanner)?, item: Some(item) });
+        } else {
+            items.push(Listed { raw: scanner.value()?, item: None });
+        }
+        Some(())
+    })?;
+    Some(items)
+}
+
+/// As [`read_page`], by serde: slower, and it says where the mistake is.
+fn parse_page<'a>(body: &'a [u8], key: Option<&str>, want: Want) -> serde_json::Result<Page<'a>> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let page = PageSeed { key }.deserialize(&mut reader)?;
+    let page = PageSeed { key, want }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(page)
 }
 
 struct PageSeed<'k> {
     key: Option<&'k str>,
+    want: Want,
+}
+
+impl PageSeed<'_> {
+    fn listed<'de>(&self, raw: &'de RawValue) -> Listed<'de> {
+        let raw = raw.get();
+        Listed { raw, item: if self.want == Want::Keys { serde_json::from_str(raw).ok() } else { None } }
+    }
+
+    fn all_listed<'de>(&self, items: Vec<&'de RawValue>) -> Vec<Listed<'de>> {
+        items.into_iter().map(|raw| self.listed(raw)).collect()
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
@@ -66,7 +195,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Page<'de>, S::Error> {
         let mut page = Page { list: Some(Cow::Borrowed("")), ..Page::default() };
         while let Some(item) = list.next_element()? {
-            page.items.push(item);
+            page.items.push(self.listed(item));
         }
         Ok(page)
     }
@@ -76,19 +205,19 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         let mut settled = false;
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
             if self.key.is_some_and(|wanted| key == wanted) {
-                page.items = map.next_value::<Option<Vec<&'de RawValue>>>()?.unwrap_or_default();
-            } else if key == "next_page_token" {
+                page.items = self.all_listed(map.next_value::<Option<Vec<&'de RawValue>>>()?.unwrap_or_default());
+            } else if key == NEXT_PAGE_TOKEN {
                 page.next = map.next_value::<Option<Key<'de>>>()?.map(|Key(token)| token).filter(|token| !token.is_empty());
             } else if self.key.is_none() && !settled {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 let of_objects = value.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
                 match value.as_bytes().first() {
                     Some(b'[') if page.list.is_none() || of_objects => {
-                        page.items = serde_json::from_str(value).map_err(serde::de::Error::custom)?;
+                        page.items = self.all_listed(serde_json::from_str(value).map_err(serde::de::Error::custom)?);
                         page.list = Some(key);
                         settled = of_objects;
                     }
-                    Some(b'"' | b'{') => page.other |= !key.ends_with("page_token"),
+                    Some(b'"' | b'{') => page.other |= !key.ends_with(PAGE_TOKEN),
                     _ if key == "startIndex" => page.start = value.parse().ok(),
                     _ if key == "totalResults" => page.total = value.parse().ok(),
                     _ => {}
@@ -133,12 +262,44 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::json::any_nearly_json;
+
+    fn read_page<'a>(body: &'a [u8], key: Option<&str>) -> serde_json::Result<Page<'a>> {
+        super::read_page(body, key, Want::Keys)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        /// Whatever the scanner makes a page of is the page that serde reads; and it leaves none to serde that is plain.
+        #[test]
+        fn both_readers_see_the_same_page(text in any_nearly_json(), key in prop::sample::select(vec![None, Some("items"), Some("a")]), keys in any::<bool>()) {
+            let want = if keys { Want::Keys } else { Want::Text };
+            let slow = parse_page(text.as_bytes(), key, want).ok();
+            let fast = scan_page(&text, key, want);
+            if fast.is_some() {
+                prop_assert_eq!(&fast, &slow, "{}", text);
+            }
+            let is_plain = !text.contains('\\') && !text.contains("startIndex") && !text.contains("totalResults");
+            prop_assert!(!is_plain || fast.is_some() == slow.is_some(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_guessed_from_the_end() {
+        let guess = |body: &str| guess_next(body.as_bytes());
+        assert_eq!(guess(r#"{"items": [], "next_page_token" : "abc", "prev_page_token": ""}"#).as_deref(), Some("abc"));
+        for none in ["", "{}", r#"{"next_page_token":""}"#, r#"{"next_page_token":null}"#, r#"{"next_page_token":"a\u0062"}"#, r#"{"next_page_token":"ab"#] {
+            assert_eq!(guess(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn pages_keep_their_items_as_written() {
         let page = read_page(br#"{"x": {"items": 1}, "items": [{"n": 9007199254740993.10}, 2], "next_page_token": "a\u0062"}"#, Some("items")).expect("a page");
-        assert_eq!(page.items.iter().map(|item| item.get()).collect::<Vec<_>>(), ["{\"n\": 9007199254740993.10}", "2"]);
+        assert_eq!(page.items.iter().map(|item| item.raw).collect::<Vec<_>>(), ["{\"n\": 9007199254740993.10}", "2"]);
         assert_eq!(page.next.as_deref(), Some("ab"));
     }
 
@@ -146,7 +307,7 @@ mod tests {
     fn without_a_key_the_first_list_counts() {
         let items = |body: &str| {
             let page = read_page(body.as_bytes(), None).expect("a page");
-            (page.list.as_deref().map(ToOwned::to_owned), page.items.iter().map(|item| item.get()).collect::<Vec<_>>().concat())
+            (page.list.as_deref().map(ToOwned::to_owned), page.items.iter().map(|item| item.raw).collect::<Vec<_>>().concat())
         };
         let found = |list: &str, text: &str| (Some(list.to_owned()), text.to_owned());
         assert_eq!(items(r#"{"total": 2, "things": [1, 2], "others": [3]}"#), found("things", "12"));

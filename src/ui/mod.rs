@@ -34,6 +34,7 @@ use zeroize::Zeroize;
 
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::secret;
 use crate::text;
 
 use output::{JsonArray, KeyOrder, Table};
@@ -133,6 +134,14 @@ impl Ui {
         }
     }
 
+    /// Adds the next item of a JSON list.
+    ///
+    /// # Errors
+    /// As [`Ui::out_json`].
+    pub(crate) fn out_item(&self, array: &mut JsonArray, item: &str) -> anyhow::Result<()> {
+        if self.deserted.load(Ordering::Relaxed) { Ok(()) } else { array.item(item, &mut self.pending()) }
+    }
+
     /// Adds one line of data for stdout; what may change the terminal, line feeds too, becomes visible.
     pub(crate) fn out_line(&self, line: &str) {
         self.out(&text::one_line(line));
@@ -191,7 +200,7 @@ impl Ui {
                     Ok(())
                 }
             };
-            pending.zeroize();
+            secret::wipe(&mut pending);
             if settle(written)? == Audience::Gone {
                 self.deserted.store(true, Ordering::Relaxed);
             }

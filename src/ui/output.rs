@@ -1,17 +1,15 @@
 //! Data on stdout: JSON as the official CLI prints it, and aligned tables.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::cmp::Ordering;
+use std::io::Write;
 
-use memchr::memchr2;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use super::columns;
 use crate::error::Failure;
+use crate::json::{DEEPEST, Scanner, Text};
 use crate::text;
-
-/// Deeper than any reply of the service; beyond it a document is an attack on the stack.
-const DEEPEST: usize = 128;
 
 /// In which order the keys of an object are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +31,9 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
     if document.trim().is_empty() {
         return Ok(String::new());
     }
-    JsonWriter { order, color, out: String::with_capacity(document.len() + document.len() / 4) }.document(document, 0)
+    let mut out = Vec::new();
+    JsonWriter::default().write(document, 0, order, color, &mut out)?;
+    Ok(String::from_utf8(out)?)
 }
 
 /// A list as JSON, item by item: `[`, the items with 2 spaces before them, `]`.
@@ -41,23 +41,24 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
 pub(crate) struct JsonArray {
     color: bool,
     opened: bool,
+    writer: JsonWriter,
 }
 
 impl JsonArray {
     pub(crate) fn new(color: bool) -> Self {
-        Self { color, opened: false }
+        Self { color, opened: false, writer: JsonWriter::default() }
     }
 
-    /// The next item with what belongs before it.
+    /// Writes the next item with what belongs before it.
     ///
     /// # Errors
-    /// As [`json`].
-    pub(crate) fn item(&mut self, item: &RawValue) -> anyhow::Result<String> {
-        let item = item.get();
-        let mut writer = JsonWriter { order: KeyOrder::Sorted, color: self.color, out: String::with_capacity(item.len() + item.len() / 4) };
-        writer.out.push_str(if self.opened { ",\n  " } else { "[\n  " });
+    /// As [`json`]; then nothing is written.
+    pub(crate) fn item(&mut self, item: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let before = out.len();
+        out.extend_from_slice(if self.opened { b",\n  " } else { b"[\n  " });
+        self.writer.write(item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
         self.opened = true;
-        writer.checked(item, 1)
+        Ok(())
     }
 
     /// What belongs after the last item.
@@ -66,102 +67,65 @@ impl JsonArray {
     }
 }
 
-/// A parsed value that still points into its document.
-enum Node<'a> {
+/// One value of a document, or the key of a member, which stands before the member's value.
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    kind: Kind,
+    /// Where it stands in the document; texts with their quotes.
+    start: u32,
+    end: u32,
+    /// The place of the token behind the value and all that is in it.
+    next: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
     /// Number, `true`, `false`, `null`: as written.
-    Plain(&'a str),
-    Text(Cow<'a, str>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    Plain,
+    Text {
+        escaped: bool,
+    },
+    List,
+    Object,
 }
 
-/// Reads text that serde has already found to be JSON, so that this parser only has to find the borders.
-struct JsonReader<'a> {
-    text: &'a str,
-    at: usize,
+/// Reads a document into tokens, in the order in which they are written.
+fn read(scanner: &mut Scanner<'_>, levels: usize, tokens: &mut Vec<Token>) -> Option<()> {
+    let place = tokens.len();
+    match scanner.peek()? {
+        b'"' => push_text(scanner.string()?, tokens)?,
+        b'{' => {
+            let levels = levels.checked_sub(1)?;
+            push(Kind::Object, scanner.place(), 1, tokens)?;
+            scanner.object(|scanner, key| {
+                push_text(key, tokens)?;
+                read(scanner, levels, tokens)
+            })?;
+            tokens[place].next = u32::try_from(tokens.len()).ok()?;
+        }
+        b'[' => {
+            let levels = levels.checked_sub(1)?;
+            push(Kind::List, scanner.place(), 1, tokens)?;
+            scanner.list(|scanner| read(scanner, levels, tokens))?;
+            tokens[place].next = u32::try_from(tokens.len()).ok()?;
+        }
+        _ => {
+            let start = scanner.place();
+            let length = scanner.scalar()?.len();
+            push(Kind::Plain, start, length, tokens)?;
+        }
+    }
+    Some(())
 }
 
-impl<'a> JsonReader<'a> {
-    fn node(&mut self, depth: usize) -> anyhow::Result<Node<'a>> {
-        if depth > DEEPEST {
-            return Err(Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")).into());
-        }
-        match self.peek() {
-            Some(b'{') => {
-                let mut members = Vec::new();
-                while self.enters(b'}') {
-                    let key = self.string();
-                    // The colon.
-                    self.peek();
-                    self.at += 1;
-                    members.push((key, self.node(depth + 1)?));
-                }
-                Ok(Node::Object(members))
-            }
-            Some(b'[') => {
-                let mut items = Vec::new();
-                while self.enters(b']') {
-                    items.push(self.node(depth + 1)?);
-                }
-                Ok(Node::List(items))
-            }
-            Some(b'"') => Ok(Node::Text(self.string())),
-            _ => {
-                let rest = self.text.get(self.at..).unwrap_or_default();
-                let length = rest.find(|character: char| matches!(character, ',' | ']' | '}') || character.is_ascii_whitespace()).unwrap_or(rest.len());
-                self.at += length;
-                Ok(Node::Plain(&rest[..length]))
-            }
-        }
-    }
+fn push_text(text: Text<'_>, tokens: &mut Vec<Token>) -> Option<()> {
+    push(Kind::Text { escaped: text.escaped }, text.start, text.quoted.len(), tokens)
+}
 
-    /// Steps over an opening bracket or a comma, and says whether another member follows; if not, steps over the closing bracket.
-    fn enters(&mut self, closing: u8) -> bool {
-        if self.peek() == Some(closing) {
-            self.at += 1;
-            return false;
-        }
-        self.at += 1;
-        match self.peek() {
-            Some(byte) if byte != closing => true,
-            _ => {
-                self.at += 1;
-                false
-            }
-        }
-    }
-
-    /// The next byte that is not white space.
-    fn peek(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
-            self.at += 1;
-        }
-        bytes.get(self.at).copied()
-    }
-
-    fn string(&mut self) -> Cow<'a, str> {
-        self.peek();
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        self.at += 1;
-        let mut escaped = false;
-        while let Some(found) = bytes.get(self.at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            self.at += found;
-            if bytes[self.at] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.at += 2;
-        }
-        self.at += 1;
-        let quoted = self.text.get(start..self.at).unwrap_or_default();
-        if escaped {
-            Cow::Owned(serde_json::from_str(quoted).or_else(|_| serde_json::from_str(&without_half_surrogates(quoted))).unwrap_or_default())
-        } else {
-            Cow::Borrowed(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
-        }
-    }
+fn push(kind: Kind, start: usize, length: usize, tokens: &mut Vec<Token>) -> Option<()> {
+    let next = u32::try_from(tokens.len() + 1).ok()?;
+    tokens.push(Token { kind, start: u32::try_from(start).ok()?, end: u32::try_from(start + length).ok()?, next });
+    Some(())
 }
 
 /// A JSON string in which every escaped surrogate without its other half is the replacement character, as Go reads it.
@@ -190,84 +154,179 @@ fn without_half_surrogates(quoted: &str) -> String {
     repaired
 }
 
+/// Writes documents; keeps its memory from one to the next.
+#[derive(Debug, Default)]
 struct JsonWriter {
-    order: KeyOrder,
-    color: bool,
-    out: String,
+    tokens: Vec<Token>,
+    members: Vec<usize>,
 }
 
 impl JsonWriter {
-    fn document(self, document: &str, level: usize) -> anyhow::Result<String> {
-        let checked: &RawValue =
-            serde_json::from_str(document).map_err(|error| Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))))?;
-        self.checked(checked.get(), level)
-    }
-
-    /// As [`JsonWriter::document`], for text that serde has already found to be JSON.
-    fn checked(mut self, document: &str, level: usize) -> anyhow::Result<String> {
-        let node = JsonReader { text: document, at: 0 }.node(0)?;
-        self.node(node, level);
-        Ok(self.out)
-    }
-
-    fn node(&mut self, node: Node<'_>, level: usize) {
-        match node {
-            Node::Plain(text) => {
-                let number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-                self.tinted(if number { "36" } else { "" }, |out| out.push_str(text));
+    fn write(&mut self, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        self.tokens.clear();
+        let mut scanner = Scanner::new(document);
+        if read(&mut scanner, DEEPEST, &mut self.tokens).is_none() || !scanner.is_done() {
+            return Err(match serde_json::from_str::<IgnoredAny>(document) {
+                Ok(_) => Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")),
+                Err(error) => Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))),
             }
-            Node::Text(text) => self.tinted("32", |out| quote(&text, out)),
-            Node::List(items) if items.is_empty() => self.out.push_str("[]"),
-            Node::List(items) => {
-                for (position, item) in items.into_iter().enumerate() {
-                    self.out.push(if position == 0 { '[' } else { ',' });
-                    self.line(level + 1);
-                    self.node(item, level + 1);
-                }
-                self.line(level);
-                self.out.push(']');
+            .into());
+        }
+        out.reserve(document.len() + document.len() / 2);
+        Writing { document: document.as_bytes(), tokens: &self.tokens, order, color, members: &mut self.members, out }.value(0, level);
+        Ok(())
+    }
+}
+
+/// A document on its way out.
+struct Writing<'d> {
+    document: &'d [u8],
+    tokens: &'d [Token],
+    order: KeyOrder,
+    color: bool,
+    /// The keys of the objects that are being written, innermost last.
+    members: &'d mut Vec<usize>,
+    out: &'d mut Vec<u8>,
+}
+
+impl Writing<'_> {
+    /// Writes the value at a place.
+    fn value(&mut self, place: usize, level: usize) {
+        let token = self.tokens[place];
+        let end = token.next as usize;
+        match token.kind {
+            Kind::Plain => {
+                let text = token.text(self.document);
+                let number = text.first().is_some_and(|first| *first == b'-' || first.is_ascii_digit());
+                self.tinted(if number { "36" } else { "" }, |out| append(out, text));
             }
-            Node::Object(members) if members.is_empty() => self.out.push_str("{}"),
-            Node::Object(mut members) => {
-                if self.order == KeyOrder::Sorted {
-                    // Reversed first: the sort is stable, so that of equal keys the one written last stands first and is kept.
-                    members.reverse();
-                    members.sort_by(|(left, _), (right, _)| left.cmp(right));
-                    members.dedup_by(|(later, _), (earlier, _)| later == earlier);
+            Kind::Text { .. } => self.string(token, "32"),
+            Kind::List if end == place + 1 => append(self.out, b"[]"),
+            Kind::List => {
+                let mut item = place + 1;
+                while item < end {
+                    self.line(if item == place + 1 { b'[' } else { b',' }, level + 1);
+                    self.value(item, level + 1);
+                    item = self.tokens[item].next as usize;
                 }
-                for (position, (key, value)) in members.into_iter().enumerate() {
-                    self.out.push(if position == 0 { '{' } else { ',' });
-                    self.line(level + 1);
-                    self.tinted("1;34", |out| quote(&key, out));
-                    self.out.push_str(": ");
-                    self.node(value, level + 1);
+                self.last_line(b']', level);
+            }
+            Kind::Object if end == place + 1 => append(self.out, b"{}"),
+            Kind::Object => {
+                let first = self.members.len();
+                self.enter(place);
+                for member in first..self.members.len() {
+                    self.line(if member == first { b'{' } else { b',' }, level + 1);
+                    let key = self.members[member];
+                    self.string(self.tokens[key], "1;34");
+                    append(self.out, b": ");
+                    self.value(key + 1, level + 1);
                 }
-                self.line(level);
-                self.out.push('}');
+                self.members.truncate(first);
+                self.last_line(b'}', level);
             }
         }
     }
 
-    fn line(&mut self, level: usize) {
-        const SPACES: &str = "                                ";
-        self.out.push('\n');
-        let mut left = 2 * level;
-        while left > 0 {
-            let now = left.min(SPACES.len());
-            self.out.push_str(&SPACES[..now]);
-            left -= now;
+    /// Adds the keys of the object at a place to the members, in the order in which they are written.
+    fn enter(&mut self, place: usize) {
+        let (document, tokens) = (self.document, self.tokens);
+        let by_key = |left: usize, right: usize| tokens[left].by_text(tokens[right], document);
+        let first = self.members.len();
+        let mut in_order = true;
+        let mut key = place + 1;
+        while key < tokens[place].next as usize {
+            in_order &= self.members[first..].last().is_none_or(|before| by_key(*before, key).is_lt());
+            self.members.push(key);
+            key = tokens[key + 1].next as usize;
+        }
+        if self.order == KeyOrder::AsWritten || in_order {
+            return;
+        }
+        // Of equal keys the one written last stands first and is kept.
+        self.members[first..].sort_unstable_by(|left, right| by_key(*left, *right).then(right.cmp(left)));
+        let mut kept = first + 1;
+        for member in first + 1..self.members.len() {
+            let key = self.members[member];
+            if by_key(self.members[kept - 1], key).is_ne() {
+                self.members[kept] = key;
+                kept += 1;
+            }
+        }
+        self.members.truncate(kept);
+    }
+
+    /// Writes a string of the document; nearly all are plain, and go out as they came.
+    fn string(&mut self, token: Token, tint: &str) {
+        let text = token.text(self.document);
+        let plain = token.kind == (Kind::Text { escaped: false }) && is_plain(text);
+        let document = self.document;
+        self.tinted(tint, |out| if plain { append(out, text) } else { quote(&token.meant(document), out) });
+    }
+
+    /// Writes a bracket or comma, and begins a line behind it.
+    fn line(&mut self, before: u8, level: usize) {
+        self.out.push(before);
+        self.indent(level);
+    }
+
+    /// Begins the last line of a list or object, and ends that.
+    fn last_line(&mut self, bracket: u8, level: usize) {
+        self.indent(level);
+        self.out.push(bracket);
+    }
+
+    fn indent(&mut self, level: usize) {
+        const LINE: &[u8; 33] = b"\n                                ";
+        let spaces = 2 * level;
+        if let Some(line) = LINE.get(..=spaces) {
+            append(self.out, line);
+        } else {
+            self.out.push(b'\n');
+            self.out.extend(std::iter::repeat_n(b' ', spaces));
         }
     }
 
-    fn tinted(&mut self, code: &str, write: impl FnOnce(&mut String)) {
+    fn tinted(&mut self, code: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let painted = self.color && !code.is_empty();
         if painted {
-            paint(&mut self.out, code);
+            self.paint(code);
         }
-        write(&mut self.out);
+        write(self.out);
         if painted {
-            paint(&mut self.out, "0");
+            self.paint("0");
         }
+    }
+
+    fn paint(&mut self, code: &str) {
+        for part in ["\x1b[", code, "m"] {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+impl Token {
+    fn text(self, document: &[u8]) -> &[u8] {
+        document.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// The text that a string stands for; half a character is the replacement character.
+    fn meant(self, document: &[u8]) -> Cow<'_, str> {
+        let quoted = std::str::from_utf8(self.text(document)).unwrap_or_default();
+        let text = Text { start: 0, quoted, escaped: self.kind == Kind::Text { escaped: true } };
+        text.decoded().unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(quoted)).unwrap_or_default()))
+    }
+
+    /// The order of two strings.
+    fn by_text(self, other: Self, document: &[u8]) -> Ordering {
+        let plain = Kind::Text { escaped: false };
+        if self.kind != plain || other.kind != plain {
+            return self.meant(document).cmp(&other.meant(document));
+        }
+        // A closing quote must not count where a short text meets a longer one.
+        let open = |text: &'_ [u8]| text.len() - 1;
+        let (left, right) = (self.text(document), other.text(document));
+        left[..open(left)].cmp(&right[..open(right)])
     }
 }
 
@@ -277,16 +336,50 @@ fn paint(out: &mut String, code: &str) {
     out.push('m');
 }
 
-/// Writes a text as a JSON string.
-fn quote(content: &str, out: &mut String) {
-    out.push('"');
-    // Without an early end, so that it is told many bytes at a time; nearly all texts are plain.
-    let plain = content.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'));
-    if plain {
-        out.push_str(content);
-        out.push('"');
-        return;
+/// Appends a text. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
+fn append(out: &mut Vec<u8>, text: &[u8]) {
+    match text.len() {
+        0 => {}
+        1 => out.push(text[0]),
+        2..4 => append_ends::<2>(out, text),
+        4..8 => append_ends::<4>(out, text),
+        8..16 => append_ends::<8>(out, text),
+        16..=32 => append_ends::<16>(out, text),
+        _ => out.extend_from_slice(text),
     }
+}
+
+/// Appends a text of N to 2 N bytes: its first N, and over the end of these its last.
+fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
+        let start = out.len();
+        out.extend_from_slice(first);
+        out.truncate(start + text.len() - N);
+        out.extend_from_slice(last);
+    }
+}
+
+/// Whether text without escapes holds ASCII alone, and nothing that is to be escaped.
+fn is_plain(text: &[u8]) -> bool {
+    let of_byte = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&');
+    let (words, rest) = text.as_chunks::<8>();
+    words.iter().all(|word| is_plain_word(u64::from_le_bytes(*word))) && rest.iter().all(|byte| of_byte(*byte))
+}
+
+/// As [`is_plain`], for eight bytes at once: none is `<`, `>`, `&` or DEL, and none has its highest bit set.
+fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let holds = |byte: u8, word: u64| {
+        let same = word ^ (ONES * u64::from(byte));
+        same.wrapping_sub(ONES) & !same
+    };
+    // < and > differ in one bit, which is set here.
+    (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & (ONES << 7) == 0
+}
+
+/// Writes a text as a JSON string.
+fn quote(content: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
     let mut plain_from = 0;
     for (at, character) in content.char_indices() {
         let short = match character {
@@ -301,17 +394,17 @@ fn quote(content: &str, out: &mut String) {
             _ if text::is_unsafe(character) => "",
             _ => continue,
         };
-        out.push_str(&content[plain_from..at]);
+        out.extend_from_slice(&content.as_bytes()[plain_from..at]);
         plain_from = at + character.len_utf8();
         if short.is_empty() {
-            // Every unsafe character lies in the basic plane: one unit is enough. Writing to a String cannot fail.
+            // Every unsafe character lies in the basic plane: one unit is enough. Writing to memory cannot fail.
             let _ = write!(out, "\\u{:04x}", u32::from(character));
         } else {
-            out.push_str(short);
+            out.extend_from_slice(short.as_bytes());
         }
     }
-    out.push_str(&content[plain_from..]);
-    out.push('"');
+    out.extend_from_slice(&content.as_bytes()[plain_from..]);
+    out.push(b'"');
 }
 
 /// How a cell looks on a terminal that shows colours.
@@ -532,10 +625,36 @@ mod tests {
     #[test]
     fn lists_are_streamed() {
         let mut array = JsonArray::new(false);
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let text = [array.item(&raw(r#"{"b":1,"a":[2]}"#)).unwrap(), array.item(&raw("{}")).unwrap(), array.end().to_owned()].concat();
-        assert_eq!(text, "[\n  {\n    \"a\": [\n      2\n    ],\n    \"b\": 1\n  },\n  {}\n]\n");
+        let mut text = Vec::new();
+        array.item(r#"{"b":1,"a":[2]}"#, &mut text).unwrap();
+        array.item("[1,]", &mut text).unwrap_err();
+        array.item("{}", &mut text).unwrap();
+        text.extend_from_slice(array.end().as_bytes());
+        assert_eq!(String::from_utf8(text).unwrap(), "[\n  {\n    \"a\": [\n      2\n    ],\n    \"b\": 1\n  },\n  {}\n]\n");
         assert_eq!(JsonArray::new(true).end(), "[]\n");
+    }
+
+    #[test]
+    fn texts_of_every_length_are_appended() {
+        let text: Vec<u8> = (0..100).collect();
+        for length in 0..text.len() {
+            let mut out = b"before".to_vec();
+            append(&mut out, &text[..length]);
+            assert_eq!(out, [b"before", &text[..length]].concat());
+        }
+    }
+
+    #[test]
+    fn every_character_is_judged_alike_in_every_place() {
+        for byte in 0x20..0x80_u8 {
+            let plain = byte != 0x7f && !matches!(byte, b'<' | b'>' | b'&');
+            for place in 0..20 {
+                let mut text = [b'='; 20];
+                text[place] = byte;
+                assert_eq!(is_plain(&text), plain, "{byte:#x} at {place}");
+            }
+        }
+        assert!(!is_plain("eight ü more".as_bytes()) && !is_plain("ü".as_bytes()));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
