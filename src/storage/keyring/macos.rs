@@ -1,6 +1,8 @@
 //! The keychain of macOS, through `/usr/bin/security` as the official CLI does: an entry that one program wrote through the API would make the system ask before another reads it.
 //!
-//! Written after its manual page and the observed entries; not compiled on the machines where this is built.
+//! Written after its manual page and the observed entries. Where this is built it was compiled, and its parsing tested, on Linux only: never run against a keychain.
+
+#![allow(clippy::unused_self, reason = "the interface of every keyring")]
 
 use std::io::{self, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
@@ -137,4 +139,30 @@ fn accounts_in(dump: &str) -> Vec<String> {
         }
     };
     dump.split("keychain: ").filter(|entry| of(entry, "\"svce\"").as_deref() == Some(SERVICE)).filter_map(|entry| of(entry, "\"acct\"")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_searched_for_our_accounts() {
+        let entry = |account: &str, service: &str| {
+            format!(
+                "keychain: \"/Users/a/login.keychain-db\"\nversion: 512\nattributes:\n    0x00000007 <blob>=\"x\"\n    \"acct\"<blob>={account}\n    \"svce\"<blob>={service}\n"
+            )
+        };
+        let dump = [entry("\"dev\"", "\"databricks-cli\""), entry("\"no\"", "\"other\""), entry("0x64C3BC  \"d\\303\\274\"", "\"databricks-cli\"")].concat();
+        assert_eq!(accounts_in(&dump), ["dev", "dü"]);
+    }
+
+    #[test]
+    fn values_are_decoded_and_names_quoted() {
+        let text = |printed: &str| decoded(printed.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"));
+        assert_eq!(text("go-keyring-base64:eyJ9\n").as_deref(), Some("{\"}"));
+        assert_eq!(text("go-keyring-encoded:6162").as_deref(), Some("ab"));
+        assert_eq!(text("{}\n").as_deref(), Some("{}"));
+        assert_eq!(text("go-keyring-base64:?"), None);
+        assert_eq!(quoted("a'b"), r#"'a'"'"'b'"#);
+    }
 }

@@ -3,8 +3,8 @@
 //! | system | keyring |
 //! |---|---|
 //! | Linux and other Unix | Secret Service over D-Bus: GNOME Keyring, `KWallet`, `KeePassXC` (`secret_service.rs`) |
-//! | macOS | keychain, through `/usr/bin/security` (`macos.rs`; not compiled on the machines where this is built) |
-//! | Windows | Credential Manager (`windows.rs`; not compiled there either) |
+//! | macOS | keychain, through `/usr/bin/security` (`macos.rs`; compiled on Linux only, never run against a keychain) |
+//! | Windows | Credential Manager (`windows.rs`; not compiled where this is built) |
 //!
 //! Keyrings hang: behind a window that nobody sees, or for 25 seconds while D-Bus waits for a program that does not come up. So one thread speaks with the keyring and this one waits for
 //! at most [`KEYRING_LIMIT`]; the process can end while that thread still hangs. Nothing here opens a window, and no program is started on Linux.
