@@ -125,8 +125,8 @@ fn tokens_move_and_the_newer_one_stays() {
     let lock = Lock::acquire(&env, "test", Duration::ZERO).expect("a lock");
     from.save(&lock, &["a", "b"], &token(1, EARLY), None).expect("saved");
     to.save(&lock, &["b"], &token(2, LATE), None).expect("saved");
-    let moved = migrate(&env, &from, &to).expect("moved");
+    let moved = migrate(&env, &from, &to, &str::to_owned).expect("moved");
     assert_eq!(moved, Moved { taken: vec!["a".to_owned()], newer_there: vec!["b".to_owned()], empty: Vec::new() });
     assert_eq!((from.keys().expect("keys").len(), to.load("a").expect("read"), to.load("b").expect("read")), (0, Some(token(1, EARLY)), Some(token(2, LATE))));
-    assert_eq!(migrate(&env, &from, &to).expect("nothing left"), Moved::default());
+    assert_eq!(migrate(&env, &from, &to, &str::to_owned).expect("nothing left"), Moved::default());
 }

@@ -288,14 +288,14 @@ pub(crate) struct Moved {
     pub(crate) empty: Vec<String>,
 }
 
-/// Moves every token from one store to another, each under its lock, read back before the old entry is forgotten. Can be run again after it was interrupted.
+/// Moves every token from one store to another, each under its lock (`lock_of` says which one a key has), read back before the old entry is forgotten. Can be run again after it was interrupted.
 ///
 /// # Errors
 /// At the first entry that cannot be read, kept or forgotten; it is then in both stores or where it was, never in none.
-pub(crate) fn migrate(env: &Env, from: &dyn TokenStore, to: &dyn TokenStore) -> Result<Moved> {
+pub(crate) fn migrate(env: &Env, from: &dyn TokenStore, to: &dyn TokenStore, lock_of: &dyn Fn(&str) -> String) -> Result<Moved> {
     let mut moved = Moved::default();
     for key in from.keys()? {
-        let lock = Lock::acquire(env, &key, MIGRATION_PATIENCE)?;
+        let lock = Lock::acquire(env, &lock_of(&key), MIGRATION_PATIENCE)?;
         let Some(token) = from.load(&key)? else {
             moved.empty.push(key);
             continue;

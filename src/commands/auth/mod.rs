@@ -19,6 +19,7 @@ mod login;
 mod logout;
 mod netrc;
 mod profiles;
+mod storage;
 mod switch;
 mod token;
 
@@ -32,6 +33,7 @@ pub(crate) static GROUP: Group = Group {
         Node::Command(&logout::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
+        Node::Command(&storage::COMMAND),
         Node::Command(&switch::COMMAND),
         Node::Command(&token::COMMAND),
     ],

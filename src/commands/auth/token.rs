@@ -91,8 +91,9 @@ fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: O
         Ok(credential) => return Ok(credential),
         Err(error) => error,
     };
-    let is_signed_out =
-        error.is::<NoSignIn>() || error.is::<Ended>() || error.downcast_ref::<Unconfigured>().is_some_and(|unconfigured| unconfigured.signed_out);
+    // A service principal whose secret is refused has no use for a browser.
+    let has_ended = error.is::<Ended>() && settings.text(Attr::AuthType) == Some("databricks-cli");
+    let is_signed_out = error.is::<NoSignIn>() || has_ended || error.downcast_ref::<Unconfigured>().is_some_and(|unconfigured| unconfigured.signed_out);
     if is_signed_out && context.ui.can_prompt() {
         let host = settings.host()?;
         let (profile, place) = (settings.text(Attr::Profile), host.as_ref().map(ToString::to_string).unwrap_or_default());
