@@ -307,8 +307,11 @@ fn open_store(context: &Context<'_>) -> Result<OpenedForLogin> {
 /// A profile that signs in elsewhere is replaced only by somebody who says so.
 fn replace_host(context: &Context<'_>, name: &str, own: &Host, wanted: &Host) -> Result<()> {
     let shown = text::quoted(name);
-    if context.ui.can_prompt() && context.ui.prompter().confirm(&format!("Profile {shown} signs in to {own}. Let it sign in to {wanted} instead?"))? {
-        return Ok(());
+    if context.ui.can_prompt() {
+        context.ui.note(&format!("Profile {shown} signs in to {own} so far, and would sign in to {wanted} from now on."));
+        if context.ui.prompter().confirm("Change it?")? {
+            return Ok(());
+        }
     }
     Err(Failure::new(format!("--profile {shown} has host \"{own}\", which conflicts with --host \"{wanted}\". Use --profile only to select a profile"))
         .hint(format!("To have a profile for each: databricks auth login --host {wanted} --profile ANOTHER-NAME"))
@@ -403,8 +406,11 @@ fn by_discovery(context: &Context<'_>, wish: &Wish, opened: &OpenedForLogin, nam
             }
         }
         let is_wanted = |host: &Host| {
-            let question = format!("{host} lies in no domain of Databricks. Is it your workspace or account?");
-            if context.ui.can_prompt() { context.ui.prompter().confirm(&question) } else { Ok(false) }
+            if !context.ui.can_prompt() {
+                return Ok(false);
+            }
+            context.ui.note(&format!("The browser was sent here by {host}, which lies in no domain of Databricks."));
+            context.ui.prompter().confirm("Is it your workspace or account?")
         };
         let found = insisting(context, wish, &deadline, || login::discover(&desk(context, wish, ports, deadline.get()), scopes, &is_wanted));
         let found =
