@@ -187,7 +187,6 @@ static BELOW: &[(&str, &[&str])] = &[
             "workspaces",
         ],
     ),
-    ("auth", &["login", "logout"]),
     (
         "clusters",
         &[

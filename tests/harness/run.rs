@@ -205,6 +205,13 @@ impl Outcome {
         self.prints("")
     }
 
+    /// As [`Outcome::fails`], on a terminal: there stderr is what the screen shows.
+    #[track_caller]
+    pub(crate) fn fails_on_terminal(&self, message: &str) -> &Self {
+        assert_eq!(self.status.code(), Some(1), "the exit code is not 1\n{self}");
+        self.says("Error: ").says(message)
+    }
+
     /// All of stdout.
     #[track_caller]
     pub(crate) fn prints(&self, stdout: &str) -> &Self {

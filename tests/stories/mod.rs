@@ -7,3 +7,4 @@ mod first_sign_in;
 mod json_bodies;
 mod leak_sweep;
 mod many_profiles;
+mod sign_in;

@@ -72,9 +72,10 @@ const SERVERLESS: &str = "auto";
 
 /// What is to be signed in to, and how.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wish {
-    pub(super) profile: Option<String>,
-    pub(super) host: Option<Host>,
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+struct Wish {
+    profile: Option<String>,
+    host: Option<Host>,
     account_id: Option<String>,
     workspace_id: Option<String>,
     scopes: Option<String>,
@@ -270,7 +271,7 @@ fn sign_in(context: &Context<'_>, mut wish: Wish) -> Result<()> {
         .is_none_or(|disabled| !disabled);
     let scopes = login::scopes(wish.scopes.as_deref().or_else(|| present.get(Attr::Scopes)), refreshable);
     let (target, token, ending, turn) = match host {
-        Some(host) => at_host(context, &wish, &opened, name.as_deref(), host, &present, stays, &scopes)?,
+        Some(host) => at_host(context, &wish, &opened, name.as_deref(), &host, &present, stays, &scopes)?,
         None => by_discovery(context, &wish, &opened, name.as_deref(), &scopes)?,
     };
     let mut target = target;
@@ -307,8 +308,11 @@ fn open_store(context: &Context<'_>) -> Result<OpenedForLogin> {
 /// A profile that signs in elsewhere is replaced only by somebody who says so.
 fn replace_host(context: &Context<'_>, name: &str, own: &Host, wanted: &Host) -> Result<()> {
     let shown = text::quoted(name);
-    if context.ui.can_prompt() && context.ui.prompter().confirm(&format!("Profile {shown} signs in to {own}. Let it sign in to {wanted} instead?"))? {
-        return Ok(());
+    if context.ui.can_prompt() {
+        context.ui.note(&format!("Profile {shown} signs in to {own} so far, and would sign in to {wanted} from now on."));
+        if context.ui.prompter().confirm("Change it?")? {
+            return Ok(());
+        }
     }
     Err(Failure::new(format!("--profile {shown} has host \"{own}\", which conflicts with --host \"{wanted}\". Use --profile only to select a profile"))
         .hint(format!("To have a profile for each: databricks auth login --host {wanted} --profile ANOTHER-NAME"))
@@ -331,7 +335,7 @@ fn at_host(
     wish: &Wish,
     opened: &OpenedForLogin,
     name: Option<&str>,
-    host: Host,
+    host: &Host,
     present: &Present<'_>,
     stays: bool,
     scopes: &str,
@@ -353,7 +357,7 @@ fn at_host(
             wish.workspace_id.clone().or_else(|| old(Attr::WorkspaceId)).or(description.workspace_id).filter(|id| !id.eq_ignore_ascii_case("none"));
         let target = Target {
             host: host.clone(),
-            workspace_id: workspace_id.filter(|_| !is_console && !(wish.skip_workspace && is_account_wide)),
+            workspace_id: if is_console || (wish.skip_workspace && is_account_wide) { None } else { workspace_id },
             is_account_wide: is_account_wide && account_id.is_some(),
             account_id,
             is_console,
@@ -366,7 +370,7 @@ fn at_host(
             return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
         }
         let Granted { token, ending } =
-            insisting(context, wish, &deadline, || login::sign_in(&desk(context, wish, ports, deadline.get()), &server, &host, scopes))?;
+            insisting(context, wish, &deadline, || login::sign_in(&desk(context, wish, ports, deadline.get()), &server, host, scopes))?;
         Ok((target, token, Some(ending), Turn { _lock: lock, renewed: true }))
     })
 }
@@ -403,8 +407,11 @@ fn by_discovery(context: &Context<'_>, wish: &Wish, opened: &OpenedForLogin, nam
             }
         }
         let is_wanted = |host: &Host| {
-            let question = format!("{host} lies in no domain of Databricks. Is it your workspace or account?");
-            if context.ui.can_prompt() { context.ui.prompter().confirm(&question) } else { Ok(false) }
+            if !context.ui.can_prompt() {
+                return Ok(false);
+            }
+            context.ui.note(&format!("The browser was sent here by {host}, which lies in no domain of Databricks."));
+            context.ui.prompter().confirm("Is it your workspace or account?")
         };
         let found = insisting(context, wish, &deadline, || login::discover(&desk(context, wish, ports, deadline.get()), scopes, &is_wanted));
         let found =
@@ -582,6 +589,7 @@ fn id_of(value: &serde_json::Value) -> Option<String> {
 
 /// A workspace as the account lists it.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 struct Listed {
     workspace_id: serde_json::Value,
     #[serde(default)]
@@ -746,8 +754,8 @@ fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &St
     if let Some(name) = name {
         context.ui.note(&format!("Profile {} was successfully saved", text::one_line(name)));
     }
-    let can_tell = !target.is_console && !(target.is_account_wide && target.workspace_id.is_none());
-    let user = can_tell.then(|| connect(context, target, token, Some(BEST_EFFORT)).and_then(|workspace| workspace.who()).ok()).flatten();
+    let has_users = !target.is_console && (!target.is_account_wide || target.workspace_id.is_some());
+    let user = has_users.then(|| connect(context, target, token, Some(BEST_EFFORT)).and_then(|workspace| workspace.who()).ok()).flatten();
     let user = user.filter(|user| !user.is_empty()).map_or(String::new(), |user| format!(" as {}", text::one_line(&user)));
     context.ui.note(&format!("Signed in to {}{user}", target.host));
     if name.is_none() {

@@ -115,7 +115,7 @@ fn target(context: &Context<'_>, matches: &ArgMatches, stores: &[Box<dyn TokenSt
     let of = |profile: &Profile<'_>| Target {
         name: Some(profile.name.to_owned()),
         host: profile.get(Attr::Host).and_then(|host| Host::parse(&host).ok()),
-        account_id: profile.get(Attr::AccountId).map(|id| id.into_owned()),
+        account_id: profile.get(Attr::AccountId).map(std::borrow::Cow::into_owned),
         signs_in: profile.get(Attr::AuthType).map_or(profile.get(Attr::Token).is_none(), |own| own == METHOD.name),
     };
     let named = word.or(context.globals.profile.as_deref());

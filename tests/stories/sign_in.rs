@@ -1,0 +1,577 @@
+//! A person signs in with the browser: on a desktop, over ssh, by a pasted address; and out again.
+
+use crate::harness::{Home, Typing, profile};
+use crate::workspace::{Document, Fault, HostKind, Page, Response, Workspace};
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+const ANN: &str = "ann@example.com";
+
+/// A home with a browser that puts the link it gets into a pipe, and a callback port that nobody else has.
+struct Desktop {
+    home: Home,
+    workspace: Arc<Workspace>,
+    links: PathBuf,
+    port: u16,
+}
+
+fn desktop() -> Desktop {
+    desktop_at(Workspace::start())
+}
+
+fn desktop_at(workspace: Workspace) -> Desktop {
+    let home = Home::new();
+    let workspace = home.joins(workspace);
+    let links = home.path().join("links");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &links, rustix::fs::Mode::RWXU).unwrap();
+    let script = home.path().join("browser");
+    home.write(&script, format!("#!/bin/sh\n[ $# = 1 ] && printf '%s\\n' \"$1\" > '{}'\n", links.display()));
+    crate::harness::set_mode(&script, 0o700);
+    home.set("BROWSER", script);
+    let port = free_port();
+    home.set("DATABRICKS_OAUTH_CALLBACK_PORT", port.to_string());
+    home.store(home.path().join(".databricks/token-cache.json"));
+    Desktop { home, workspace, links, port }
+}
+
+fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+impl Desktop {
+    /// Somebody who waits at the browser and does this with the link.
+    fn person<T: Send + 'static>(&self, acts: impl FnOnce(&Workspace, &str) -> T + Send + 'static) -> JoinHandle<T> {
+        let (links, workspace) = (self.links.clone(), Arc::clone(&self.workspace));
+        thread::spawn(move || {
+            let mut link = String::new();
+            std::fs::File::open(links).unwrap().read_to_string(&mut link).unwrap();
+            acts(&workspace, link.trim_end())
+        })
+    }
+
+    /// Signs in as Ann with these arguments, and plants what was granted as secrets.
+    fn sign_in(&self, arguments: &str) -> String {
+        let browser = self.person(|workspace, link| arrive(workspace, &workspace.approve(link)));
+        let outcome = self.home.run(format!("auth login {arguments}").as_str());
+        outcome.ok().prints("");
+        let page = browser.join().unwrap();
+        assert_eq!(page.status, 200);
+        self.plant();
+        outcome.stderr
+    }
+
+    fn plant(&self) {
+        for entry in self.tokens().as_object().unwrap().values() {
+            for field in ["access_token", "refresh_token"] {
+                self.home.secret_of(&self.workspace, entry[field].as_str().unwrap());
+            }
+        }
+    }
+
+    /// The entries of the token cache, by key.
+    fn tokens(&self) -> Value {
+        let bytes = std::fs::read(self.home.path().join(".databricks/token-cache.json")).unwrap();
+        serde_json::from_slice::<Value>(&bytes).unwrap()["tokens"].take()
+    }
+
+    /// The keys of these entries, hosts first.
+    fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.tokens().as_object().unwrap().keys().cloned().collect();
+        keys.sort_by_key(|key| (!key.starts_with("http"), key.clone()));
+        keys
+    }
+
+    fn url(&self) -> &str {
+        self.workspace.url()
+    }
+}
+
+/// Goes to the callback and to the page that it leads to.
+fn arrive(workspace: &Workspace, callback: &str) -> Page {
+    let first = workspace.visit(callback);
+    assert_eq!(first.status, 303, "{}", first.body);
+    let (origin, _) = callback.split_once("/?").unwrap();
+    workspace.visit(&format!("{origin}{}", first.header("Location").unwrap()))
+}
+
+#[test]
+fn on_a_desktop_the_browser_opens_and_a_profile_remembers() {
+    let desktop = desktop();
+    let (home, url) = (&desktop.home, desktop.url());
+    let browser = desktop.person(|workspace, link| {
+        assert!(link.starts_with(&format!("{}/oidc/v1/authorize?client_id=databricks-cli&code_challenge=", workspace.url())), "{link}");
+        let names: Vec<&str> = link.split_once('?').unwrap().1.split('&').filter_map(|pair| pair.split('=').next()).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        assert!(link.contains("&scope=offline_access+all-apis&"), "{link}");
+        let callback = workspace.approve(link);
+        (arrive(workspace, &callback), callback)
+    });
+    let outcome = home.run(format!("auth login --host {url} --profile test").as_str());
+    outcome.ok().prints("");
+    let (page, callback) = browser.join().unwrap();
+    desktop.plant();
+    assert_eq!((page.status, page.header("Cache-Control"), page.header("Referrer-Policy")), (200, Some("no-store"), Some("no-referrer")));
+    assert!(page.body.contains("<h1>You are signed in</h1>") && page.body.contains(url), "{}", page.body);
+    let code = callback.split_once("code=").unwrap().1.split('&').next().unwrap();
+    assert!(!page.body.contains(code));
+
+    outcome.says("There is no keyring here").says("~/.databricks/token-cache.json, which only you can read.");
+    outcome.says("Profile test was successfully saved\n").says(&format!("Signed in to {url} as {ANN}\n"));
+    let id = desktop.workspace.workspace_id();
+    assert_eq!(
+        home.config(),
+        format!(
+            "[__settings__]\nauth_storage = plaintext\ndefault_profile = test\n\n[test]\nhost         = {url}\nworkspace_id = {id}\nauth_type    = databricks-cli\n"
+        )
+    );
+    assert_eq!(home.config_mode(), 0o600);
+    assert_eq!(desktop.keys(), [url, "test"]);
+    home.command("auth token -p test -o text").reveals().run().ok().prints(&format!("{}\n", desktop.tokens()["test"]["access_token"].as_str().unwrap()));
+    home.run("current-user me -p test").ok().shows(ANN);
+    assert!(TcpStream::connect(("127.0.0.1", desktop.port)).is_err(), "the port is free again");
+}
+
+#[test]
+fn without_a_terminal_and_a_name_no_profile_is_written() {
+    let desktop = desktop();
+    let said = desktop.sign_in(&format!("--host {}", desktop.url()));
+    assert!(said.contains(&format!("Signed in to {} as {ANN}", desktop.url())) && said.contains("No profile was written"), "{said}");
+    assert_eq!(desktop.home.config(), "[__settings__]\nauth_storage = plaintext\n");
+    assert_eq!(desktop.keys(), [desktop.url()]);
+    desktop.home.command(format!("auth token --host {}", desktop.url()).as_str()).reveals().run().ok().shows("access_token");
+}
+
+#[test]
+fn a_profile_changes_to_the_sign_in_and_keeps_the_rest() {
+    let desktop = desktop();
+    let url = desktop.url();
+    desktop.home.secret("dapi-the-old-token");
+    desktop.home.write_config(format!(
+        "# mine\n[dev]\nhost = {url}\ntoken = dapi-the-old-token\ncluster_id = 1234-567890-a12bcde3\nmy_key = 7\nscopes = all-apis\n\n[other]\nhost = https://h.example\n"
+    ));
+    desktop.sign_in("dev");
+    let id = desktop.workspace.workspace_id();
+    let expected = format!(
+        "# mine\n[dev]\nhost = {url}\ncluster_id = 1234-567890-a12bcde3\nmy_key = 7\nscopes = all-apis\nworkspace_id = {id}\nauth_type = databricks-cli\n\n[other]\nhost = https://h.example\n\n[__settings__]\nauth_storage = plaintext\n"
+    );
+    assert_eq!(desktop.home.config(), expected);
+    // Signing in again changes nothing but the token.
+    let before = desktop.tokens()["dev"]["access_token"].clone();
+    desktop.sign_in("--profile dev");
+    assert_eq!(desktop.home.config(), expected);
+    assert_ne!(desktop.tokens()["dev"]["access_token"], before);
+}
+
+#[test]
+fn scopes_and_compute_are_remembered() {
+    let desktop = desktop();
+    let url = desktop.url().to_owned();
+    let browser = desktop.person(|workspace, link| {
+        assert!(link.contains("&scope=offline_access+sql&"), "{link}");
+        arrive(workspace, &workspace.approve(link))
+    });
+    desktop.home.run(format!("auth login --host {url} --profile s --scopes sql --configure-serverless").as_str()).ok();
+    browser.join().unwrap();
+    desktop.plant();
+    let config = desktop.home.config();
+    assert!(config.contains("serverless_compute_id = auto\n") && config.contains("scopes                = sql\n"), "{config}");
+    let browser = desktop.person(|workspace, link| {
+        assert!(link.contains("&scope=offline_access+sql&"), "{link}");
+        arrive(workspace, &workspace.approve(link))
+    });
+    desktop.home.command("auth login s --configure-cluster").env("DATABRICKS_CLUSTER_ID", "1234-567890-a12bcde3").run().ok();
+    browser.join().unwrap();
+    desktop.plant();
+    let config = desktop.home.config();
+    assert!(config.contains("cluster_id   = 1234-567890-a12bcde3") || config.contains("cluster_id            = 1234-567890-a12bcde3"), "{config}");
+    assert!(!config.contains("serverless"), "{config}");
+}
+
+#[test]
+fn who_says_no_is_believed_and_nothing_is_kept() {
+    let desktop = desktop();
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.deny(link)));
+    let outcome = desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str());
+    outcome.fails().says("Error: authorize: access_denied: The user denied the request\nHint: ");
+    let page = browser.join().unwrap();
+    assert!(page.status == 400 && page.body.contains("The sign-in did not work") && !page.body.contains("denied"), "{}", page.body);
+    assert!(!desktop.home.config().contains("[p]"));
+    assert_eq!(desktop.workspace.grants().given(), 0);
+}
+
+#[test]
+fn strangers_at_the_callback_change_nothing() {
+    let desktop = desktop();
+    let port = desktop.port;
+    let browser = desktop.person(move |workspace, link| {
+        for target in ["/favicon.ico", "/", "/?code=evil", "/?error=access_denied&state=x", "/?code=evil&state=x", "/done"] {
+            assert!(matches!(workspace.visit(&format!("http://localhost:{port}{target}")).status, 400 | 404), "{target}");
+        }
+        let mut half = TcpStream::connect(("::1", port)).unwrap();
+        half.write_all(b"GET /?code=half HTTP/1.1\r\n").unwrap();
+        arrive(workspace, &workspace.approve(link)).status
+    });
+    desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str()).ok();
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+}
+
+#[test]
+fn a_callback_from_another_issuer_is_not_used() {
+    for iss in [Some("https://evil.example/oidc"), None] {
+        let desktop = desktop();
+        desktop.workspace.set_callback_parameter("iss", iss);
+        let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+        let outcome = desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str());
+        outcome.fails().says("the code was not used");
+        assert_eq!(browser.join().unwrap(), 400);
+        assert_eq!(desktop.workspace.token_requests().len(), 0);
+    }
+}
+
+#[test]
+fn a_code_that_is_not_ours_ends_in_a_clear_error() {
+    let desktop = desktop();
+    desktop.workspace.set_callback_parameter("code", Some("dcod-of-another-sign-in"));
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let outcome = desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str());
+    outcome.fails().says(&format!("Error: the sign-in to {} was not completed: ", desktop.url())).says("(error code: invalid_grant)");
+    assert_eq!(browser.join().unwrap(), 400);
+    assert!(!desktop.home.config().contains("[p]"));
+}
+
+#[test]
+fn pages_that_are_none_are_not_opened() {
+    for endpoint in ["file:///etc/passwd", "javascript:alert(1)", "--help", "https://evil.example/authorize"] {
+        let desktop = desktop();
+        desktop.workspace.set_document_field(Document::AuthorizationServer, "authorization_endpoint", Some(json!(endpoint)));
+        let outcome = desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str());
+        outcome.fails().says("authorization_endpoint").within(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn nobody_is_waited_for_longer_than_told() {
+    let desktop = desktop();
+    desktop.home.set("BROWSER", "none");
+    let outcome = desktop.home.run(format!("auth login --host {} --profile p --timeout 1s", desktop.url()).as_str());
+    outcome.fails().says("To sign in, open this link in a browser:\nhttp").says("nobody signed in").within(Duration::from_secs(4));
+    drop(TcpListener::bind(("127.0.0.1", desktop.port)).expect("the port is free again"));
+    assert_eq!(desktop.home.config(), "[__settings__]\nauth_storage = plaintext\n");
+}
+
+#[test]
+fn a_named_port_that_is_taken_is_said_with_its_holder() {
+    let desktop = desktop();
+    let _theirs = TcpListener::bind(("127.0.0.1", desktop.port)).unwrap();
+    let outcome = desktop.home.run(format!("auth login --host {} --profile p", desktop.url()).as_str());
+    outcome.fails().says(&format!("Error: port {}, which DATABRICKS_OAUTH_CALLBACK_PORT names, is in use by ", desktop.port));
+    outcome.says(&format!("(process {})", std::process::id()));
+}
+
+#[test]
+fn two_at_once_are_one_sign_in() {
+    let desktop = desktop();
+    let url = desktop.url().to_owned();
+    let line = format!("auth login --host {url} --profile p");
+    let (reached, is_open) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let browser = desktop.person(move |workspace, link| {
+        reached.send(()).unwrap();
+        gone.recv().unwrap();
+        arrive(workspace, &workspace.approve(link)).status
+    });
+    let mut first = desktop.home.typing_script(&format!("databricks {line}"));
+    is_open.recv().unwrap();
+    let mut second = desktop.home.typing_script(&format!("databricks {line}"));
+    second.wait_for("is under way");
+    go.send(()).unwrap();
+    first.wait_for("Signed in to");
+    second.wait_for("Signed in to");
+    for typing in [first, second] {
+        typing.end().ok().says("Profile p was successfully saved");
+    }
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    assert_eq!(desktop.workspace.grants().codes, 1);
+}
+
+#[test]
+fn mistakes_are_said_in_the_words_that_scripts_know() {
+    let desktop = desktop();
+    let home = &desktop.home;
+    home.write_config(profile("a", desktop.url(), desktop.workspace.token()));
+    for (line, message) in [
+        ("auth login foo", "no matching profile found: \"foo\""),
+        ("auth login foo --host h.example", "argument \"foo\" cannot be combined with --host or --profile. Use the --host and --profile flags instead"),
+        ("auth login --configure-cluster --configure-serverless", "please either configure serverless or cluster, not both"),
+        ("auth login -p new --account-id x", "--account-id requires --host to be specified"),
+        ("auth login", "setting up login.databricks.com: profile name must not be empty for discovery login"),
+        ("auth login a --configure-cluster", "cluster ID must be set in non-interactive mode"),
+    ] {
+        home.run(line).error(message);
+    }
+    home.run("auth login -p a --host https://h.example").fails().says(&format!(
+        "Error: --profile \"a\" has host \"{}\", which conflicts with --host \"https://h.example\". Use --profile only to select a profile",
+        desktop.url()
+    ));
+    home.run("auth login --host http://h.example").fails().says("must start with https://");
+    home.run("auth login --timeout soon").fails().says("invalid argument \"soon\" for \"--timeout\" flag");
+    assert!(home.config().contains(desktop.workspace.token()), "nothing was lost");
+}
+
+#[test]
+fn without_a_host_the_page_of_databricks_finds_it() {
+    let desktop = desktop();
+    desktop.home.set("DATABRICKS_DISCOVERY_HOST", desktop.url());
+    let browser = desktop.person(|workspace, link| {
+        assert!(link.starts_with(&format!("{}/?destination_url=%2Foidc%2Fv1%2Fauthorize%3Fclient_id%3D", workspace.url())), "{link}");
+        arrive(workspace, &workspace.approve(link)).status
+    });
+    desktop.home.run("auth login --profile found").ok().says("Profile found was successfully saved");
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    let config = desktop.home.config();
+    for line in [
+        format!("host         = {}", desktop.url()),
+        format!("account_id   = {}", desktop.workspace.account_id()),
+        format!("workspace_id = {}", desktop.workspace.workspace_id()),
+        "auth_type    = databricks-cli".to_owned(),
+    ] {
+        assert!(config.contains(&line), "{line} is missing in\n{config}");
+    }
+    assert_eq!(desktop.keys(), [desktop.url(), "found"]);
+}
+
+#[test]
+fn a_found_host_has_to_be_one_of_databricks() {
+    for (iss, said) in [
+        (Some("https://evil.example/oidc"), "lies in no domain of Databricks"),
+        (Some("http://evil.example/oidc"), "issuer must use https scheme"),
+        (None, "callback did not include an issuer (iss) parameter"),
+    ] {
+        let desktop = desktop();
+        desktop.home.set("DATABRICKS_DISCOVERY_HOST", desktop.url());
+        desktop.workspace.set_callback_parameter("iss", iss);
+        let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+        let outcome = desktop.home.run("auth login --profile found");
+        outcome.fails().says("Error: login via login.databricks.com failed: ").says(said);
+        outcome.says("\n\nTip: you can specify a workspace directly with: databricks auth login --host <url>");
+        assert_eq!(browser.join().unwrap(), 400);
+        assert_eq!(desktop.workspace.token_requests().len(), 0);
+    }
+}
+
+#[test]
+fn an_account_and_its_workspaces() {
+    let desktop = desktop_at(Workspace::builder().host_kind(HostKind::Unified).start());
+    let account = desktop.workspace.account_id().to_owned();
+    let said = desktop.sign_in(&format!("--host {} --profile u", desktop.url()));
+    assert!(said.contains("To use workspace commands, set workspace_id in your profile or pass --workspace-id."), "{said}");
+    let config = desktop.home.config();
+    assert!(config.contains(&format!("account_id = {account}\n")) && !config.contains("workspace_id"), "{config}");
+    assert_eq!(desktop.keys(), [format!("{}/oidc/accounts/{account}", desktop.url()), "u".to_owned()]);
+
+    // At a terminal the workspace is chosen.
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let mut typing = desktop.home.typing(format!("auth login --host {} --profile chosen", desktop.url()).as_str());
+    typing.asked("Select a workspace");
+    typing.wait_for("Skip (account-level access only)");
+    typing.answer("staging");
+    typing.wait_for("Signed in to");
+    typing.end().ok().says("Select a workspace: staging");
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    let id = desktop.workspace.workspace_id() + 1;
+    assert!(desktop.home.config().contains(&format!("workspace_id = {id}")), "{}", desktop.home.config());
+}
+
+/// What stands on the line after these words.
+fn line_after(typing: &mut Typing<'_>, words: &str) -> String {
+    typing.wait_for("Address from the browser");
+    let drawn = String::from_utf8_lossy(typing.raw()).into_owned();
+    drawn.split_once(words).unwrap().1.lines().nth(1).unwrap().trim().to_owned()
+}
+
+#[test]
+fn over_ssh_the_link_the_tunnel_and_the_paste_are_shown() {
+    let desktop = desktop();
+    let (home, port) = (&desktop.home, desktop.port);
+    let line = format!("auth login --host {} --profile p --no-browser", desktop.url());
+    let ssh = [("SSH_CONNECTION", "10.0.0.9 50122 10.0.0.1 22"), ("USER", "ann")];
+
+    // Pasted, hidden; a wrong one first.
+    let mut typing = home.typing_with(line.as_str(), &ssh);
+    typing.wait_for(&format!("ssh -N -L {port}:localhost:{port} ann@10.0.0.1"));
+    let link = line_after(&mut typing, "open this link in a browser:");
+    let callback = desktop.workspace.approve(&link);
+    typing.wait_raw();
+    typing.answer("http://localhost/");
+    typing.wait_for(">> ");
+    typing.send("\x15");
+    typing.answer(&callback);
+    typing.wait_for("Signed in to");
+    let code = callback.split_once("code=").unwrap().1.split('&').next().unwrap();
+    assert!(!String::from_utf8_lossy(typing.raw()).contains(code), "the code was shown");
+    typing.end().ok();
+    desktop.plant();
+
+    // Through the tunnel, while the question is open.
+    let mut typing = home.typing_with(line.as_str(), &ssh);
+    let link = line_after(&mut typing, "open this link in a browser:");
+    typing.wait_raw();
+    assert_eq!(arrive(&desktop.workspace, &desktop.workspace.approve(&link)).status, 200);
+    typing.wait_for("Signed in to");
+    typing.end().ok().lacks("Address from the browser");
+    desktop.plant();
+
+    // Given up.
+    let mut typing = home.typing_with(line.as_str(), &ssh);
+    typing.asked("Address from the browser");
+    typing.send("\x03");
+    typing.end().fails_on_terminal("^C");
+    drop(TcpListener::bind(("127.0.0.1", port)).expect("the port is free again"));
+}
+
+#[test]
+fn at_a_terminal_a_failed_sign_in_can_be_tried_again() {
+    let desktop = desktop();
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.deny(link)).status);
+    let mut typing = desktop.home.typing(format!("auth login --host {} --profile p", desktop.url()).as_str());
+    typing.asked("Try again? [y/N]");
+    assert_eq!(browser.join().unwrap(), 400);
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    typing.answer("y");
+    typing.wait_for("Signed in to");
+    typing.end().ok().says("The sign-in did not work: authorize: access_denied");
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+}
+
+#[test]
+fn at_a_terminal_everything_is_asked_for() {
+    let desktop = desktop();
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let mut typing = desktop.home.typing("auth login");
+    typing.asked("How would you like to log in?");
+    typing.answer("Enter a host");
+    typing.asked("Databricks host");
+    typing.answer(desktop.url());
+    typing.asked("Databricks profile name [127]");
+    typing.answer("mine");
+    typing.wait_for("Signed in to");
+    typing.end().ok().says("Profile mine was successfully saved");
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+
+    // A profile of another host is replaced only by who says so.
+    let mut typing = desktop.home.typing("auth login --host https://h.example --profile mine");
+    typing.wait_for("would sign in to https://h.example from now on");
+    typing.asked("Change it? [y/N]");
+    typing.answer("n");
+    typing.end().fails_on_terminal("which conflicts with --host");
+    assert!(desktop.home.config().contains(desktop.url()));
+}
+
+#[test]
+fn a_token_that_is_not_there_leads_to_the_sign_in() {
+    let desktop = desktop();
+    desktop.home.write_config(format!("[p]\nhost = {}\nauth_type = databricks-cli\n", desktop.url()));
+    desktop.home.run("auth token -p p").fails().says("databricks OAuth is not configured for this host");
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let mut typing = desktop.home.typing_script("databricks auth token -p p > /dev/null");
+    typing.asked("now? [y/N]");
+    typing.answer("y");
+    typing.wait_for("Signed in to");
+    typing.end().ok();
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+}
+
+#[test]
+fn signing_out_forgets_everywhere() {
+    let desktop = desktop();
+    let (home, url) = (&desktop.home, desktop.url());
+    desktop.sign_in(&format!("--host {url} --profile a"));
+    home.run("auth logout a").error("please specify --auto-approve to skip confirmation in non-interactive mode");
+    home.run("auth logout x --auto-approve").error("profile \"x\" not found. Available profiles: a");
+    home.run("auth logout x -p a --auto-approve").error("argument \"x\" cannot be combined with --profile. Use the --profile flag instead");
+    home.run("auth logout --auto-approve")
+        .error("the command is being run in a non-interactive environment, please specify a profile using the PROFILE argument or --profile flag");
+    let outcome = home.run("auth logout a --auto-approve");
+    outcome.ok().prints("").says("Logged out of profile \"a\". Use --delete to also remove it from the config file.\n").says("stays good until");
+    assert_eq!(desktop.keys(), [""; 0]);
+    assert_eq!(desktop.workspace.grants().revocations, 0);
+    home.run("auth token -p a").fails();
+    home.run("auth logout a --auto-approve").ok().notes("Logged out of profile \"a\". Use --delete to also remove it from the config file.\n");
+
+    desktop.sign_in("a");
+    home.run("auth logout a --auto-approve --delete --revoke").ok().notes("Logged out of and deleted profile \"a\".\n");
+    assert!(!home.config().contains("[a]") && !home.config().contains("default_profile"), "{}", home.config());
+    assert!(desktop.workspace.grants().revocations > 0);
+
+    home.write_config(profile("pat", url, desktop.workspace.token()));
+    home.run("auth logout pat --auto-approve").ok().notes("No tokens to clear for profile \"pat\". Use --delete to remove it from the config file.\n");
+    home.run("auth logout pat --auto-approve --delete").ok().notes("Deleted profile \"pat\" with no tokens to clear.\n");
+    assert_eq!(home.config(), "");
+}
+
+#[test]
+fn a_host_is_signed_out_of_with_its_last_profile() {
+    let desktop = desktop();
+    let (home, url) = (&desktop.home, desktop.url());
+    desktop.sign_in(&format!("--host {url} --profile a"));
+    desktop.sign_in(&format!("--host {url} --profile b"));
+    assert_eq!(desktop.keys(), [url, "a", "b"]);
+    // The entry of the host is that of the last sign-in.
+    home.run("auth logout a --auto-approve").ok();
+    assert_eq!(desktop.keys(), [url, "b"]);
+    home.run("auth logout b --auto-approve").ok();
+    assert_eq!(desktop.keys(), [""; 0]);
+    // A sign-in without a profile.
+    desktop.sign_in(&format!("--host {url}"));
+    home.run("auth logout a --auto-approve --delete").ok();
+    home.run("auth logout b --auto-approve --delete").ok();
+    assert_eq!(desktop.keys(), [""; 0]);
+    desktop.sign_in(&format!("--host {url}"));
+    home.run(format!("auth logout {url} --auto-approve").as_str()).ok().says(&format!("Logged out of {url}.\n"));
+    assert_eq!(desktop.keys(), [""; 0]);
+}
+
+#[test]
+fn what_could_not_be_revoked_is_said_and_forgotten_all_the_same() {
+    let desktop = desktop();
+    desktop.sign_in(&format!("--host {} --profile a", desktop.url()));
+    desktop.workspace.order(Fault::on("POST", "/oidc/v1/revoke").forever().reply(Response::html_error(500, "down")));
+    let outcome = desktop.home.run("auth logout a --auto-approve --revoke");
+    outcome.fails().says("Logged out of profile \"a\".").says("forgotten here, but not revoked").says("stays good until");
+    assert_eq!(desktop.keys(), [""; 0]);
+}
+
+#[test]
+fn at_a_terminal_signing_out_is_confirmed() {
+    let desktop = desktop();
+    desktop.sign_in(&format!("--host {} --profile a", desktop.url()));
+    let mut typing = desktop.home.typing("auth logout");
+    typing.asked("Select a profile to log out of");
+    typing.answer("");
+    typing.asked("Are you sure? [y/N]");
+    typing.answer("n");
+    typing.end().ok().says("Aborting logout... No changes were made.");
+    assert_eq!(desktop.keys().len(), 2);
+    let mut typing = desktop.home.typing("auth logout a");
+    typing.asked("Are you sure? [y/N]");
+    typing.answer("y");
+    typing.end().ok().says("Logged out of profile \"a\".");
+    assert_eq!(desktop.keys(), [""; 0]);
+}
