@@ -95,17 +95,21 @@ impl Page {
 }
 
 impl Browser {
-    /// Somebody who signs in and agrees, as alice@example.com where a name is asked for.
+    /// Somebody who signs in and agrees: as alice@example.com where a name is asked for, as the first where names are offered.
     pub(crate) fn new() -> Self {
-        Self::that(Answer::Agrees)
+        Self::made("", Answer::Agrees)
     }
 
     pub(crate) fn that(answer: Answer) -> Self {
-        Self::of("alice@example.com", answer)
+        Self::made("", answer)
     }
 
-    /// Somebody with this name.
-    pub(crate) fn of(user: &str, answer: Answer) -> Self {
+    /// Somebody who signs in and agrees under this name.
+    pub(crate) fn of(user: &str) -> Self {
+        Self::made(user, Answer::Agrees)
+    }
+
+    fn made(user: &str, answer: Answer) -> Self {
         let folder = tempfile::Builder::new().prefix("browser-").tempdir().expect("a temporary folder");
         let reports = UnixListener::bind(folder.path().join("reports")).expect("a socket");
         let here = folder.path().display();
@@ -183,6 +187,39 @@ mod tests {
     use std::io::Write as _;
     use std::net::TcpListener;
     use std::time::Instant;
+
+    #[test]
+    fn the_sign_in_page_of_the_embedded_workspace_is_walked() {
+        let workspace = crate::workspace::Workspace::start();
+        workspace.add_user("bob@example.com", "Bob Example");
+        let callback = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = callback.local_addr().expect("an address").port();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = callback.accept() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\nThere");
+            }
+        });
+        let link = format!(
+            "{}/oidc/v1/authorize?client_id=databricks-cli&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256\
+             &redirect_uri=http%3A%2F%2Flocalhost%3A{port}&response_type=code&scope=offline_access+all-apis&state=the-state",
+            workspace.url()
+        );
+        let browser = Browser::of("bob@example.com");
+        browser.open(&link);
+        let page = browser.page().ok();
+        assert_eq!(page.text, "There");
+        assert!(page.url.contains("code=") && page.url.contains("state=the-state"), "{}", page.url);
+        let pressed = |name: &str| workspace.requests().iter().any(|request| request.method == "POST" && request.body.contains(name));
+        assert!(pressed("bob%40example.com"), "{:?}", workspace.requests());
+
+        let browser = Browser::that(Answer::Cancels);
+        browser.open(&link);
+        assert!(browser.page().ok().url.contains("error=access_denied"));
+        let browser = Browser::of("nobody@example.com");
+        browser.open(&link);
+        assert!(browser.page().error.is_some_and(|error| error.starts_with("nobody to sign in as nobody@example.com")));
+    }
 
     #[test]
     fn one_that_nobody_waits_for_goes_away() {

@@ -6,7 +6,7 @@
 // page. It ends on the page that the link's redirect_uri names, wherever in the link that stands.
 //
 // Environment:
-//   BROWSE_AS       who signs in (alice@example.com)
+//   BROWSE_AS       who signs in (alice@example.com, or whoever comes first where names are offered)
 //   BROWSE_ANSWER   `agree` (default); `cancel` presses the first thing that begins with "Cancel" or "Deny"
 //
 // Prints one line of JSON, and where a SOCKET is given, a Unix socket that a test listens at, sends it there too:
@@ -121,7 +121,12 @@ try {
       await page.locator('input[name=password]').fill('not looked at');
       press = page.locator('[type=submit]').first();
     } else if (await agree.count()) {
-      press = agree.first();
+      // A workspace has a button for each of its users; one who was named is not to sign in as another.
+      const own = process.env.BROWSE_AS && (await page.getByRole('button', { name: /^sign in as /i }).count());
+      press = own ? page.getByRole('button', { name: `Sign in as ${process.env.BROWSE_AS}`, exact: true }) : agree.first();
+      if (!(await press.count())) {
+        throw new Error(`nobody to sign in as ${process.env.BROWSE_AS} on ${here}`);
+      }
     } else {
       throw new Error(`nothing to press on ${here}`);
     }
