@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::text::{HIGH, ONES};
+
 /// Levels of lists and objects; deeper than any reply of the service, and beyond it a document is an attack on the stack.
 pub(crate) const DEEPEST: usize = 128;
 
@@ -189,10 +191,8 @@ impl<'a> Scanner<'a> {
 
 /// Not zero if one of eight characters is a quote, a backslash or a control character; the lowest bit that is set lies in the first such byte.
 fn ends_plain_text(eight: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = ONES << 7;
-    let quote = eight ^ (ONES * b'"' as u64);
-    let backslash = eight ^ (ONES * b'\\' as u64);
+    let quote = eight ^ (ONES * u64::from(b'"'));
+    let backslash = eight ^ (ONES * u64::from(b'\\'));
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let control = eight.wrapping_sub(ONES * 0x20) & !eight;
     (zero(quote) | zero(backslash) | control) & HIGH

@@ -501,7 +501,7 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
             shown += 1;
         }
         if !as_json {
-            context.ui.out(&table.page());
+            context.ui.out_page(&mut table);
         }
         let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
         whole &= goes_on;

@@ -23,26 +23,28 @@ pub(crate) struct Document {
 }
 
 /// What one pass over the file finds: where each section stands, and the first fault. Questions about a section then read that section only.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Index {
     spans: Vec<Span>,
     first_bad_line: Option<BadLine>,
 }
 
-/// The lines below one header, or those before the first.
-#[derive(Clone, Debug)]
+/// The lines below one header, or those before the first. There may be tens of thousands, so they are kept small.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Span {
     owner: Owner,
-    bytes: Range<usize>,
+    start: u32,
+    end: u32,
     /// The number of its first line.
-    line: usize,
+    line: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Owner {
     /// Before any header: [`DEFAULT_SECTION`], if there are entries.
     First,
-    Named(Range<usize>),
+    /// Where the name stands.
+    Named(u32, u32),
     /// Below a header that cannot be read.
     Nobody,
 }
@@ -95,7 +97,7 @@ impl Document {
     /// The fields of one section; `None` if the file has no such section.
     pub(crate) fn section(&self, name: &str) -> Option<Vec<Field<'_>>> {
         let mut fields = None;
-        for (_, span) in self.spans().filter(|(own, _)| *own == name) {
+        for (_, span) in self.spans_where(|own| own == name.as_bytes()) {
             fields.get_or_insert_with(Vec::new).extend(self.raw_fields(span).filter_map(|raw| self.field(&raw)));
         }
         fields
@@ -111,15 +113,15 @@ impl Document {
         self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
     }
 
-    /// The value of a key in every section that has it, in one look at each line: the Tab key has no time for more. `None` where that does not do, because the file is
-    /// not all ASCII, a value may go over lines, or a section is written twice; then [`Document::stretches`] tells.
-    pub(crate) fn values_at_a_glance(&self, key: &str) -> Option<Vec<(&str, &str)>> {
+    /// The values of some keys in every section that has one of them, in one look at each line: lists of profiles and the Tab key have no time for more. `None` where that
+    /// does not do, because the file is not all ASCII, a value may go over lines, or a section or key is written twice; then [`Document::stretches`] tells.
+    pub(crate) fn values_at_a_glance<const N: usize>(&self, keys: [&str; N]) -> Option<Vec<(&str, [Option<&str>; N])>> {
         let bytes = self.bytes.as_slice();
         if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() || memchr2(b'\'', b'\x0b', bytes).is_some() {
             return None;
         }
         let text = std::str::from_utf8(bytes).ok()?;
-        let mut found: Vec<(&str, &str)> = Vec::new();
+        let mut found: Vec<(&str, [Option<&str>; N])> = Vec::new();
         let mut section = Some(DEFAULT_SECTION);
         let mut is_first = true;
         let mut next = 0;
@@ -131,29 +133,32 @@ impl Document {
             }
             let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
             next = end + 1;
-            let line = &text[start..end];
+            let line = &bytes[start..end];
             match first {
                 b'[' => {
-                    section = line.as_bytes().iter().rposition(|byte| *byte == b']').map(|close| &line[1..close]);
+                    section = line.iter().rposition(|byte| *byte == b']').map(|close| &text[start + 1..start + close]);
                     is_first = true;
                 }
                 // Blank, or the value above goes on.
                 ..=b' ' if line.trim_ascii().is_empty() => {}
                 ..=b' ' => return None,
                 _ => {
-                    if let (Some(name), Some(behind)) = (section, behind_delimiter(line.as_bytes(), key.as_bytes())) {
-                        let value = plain_value(&line[behind..])?;
-                        match found.last_mut() {
-                            Some(last) if !is_first => last.1 = value,
-                            _ => found.push((name, value)),
-                        }
+                    let Some(name) = section else { continue };
+                    let hit = keys.iter().enumerate().find_map(|(place, key)| Some((place, behind_delimiter(line, key.as_bytes())?)));
+                    let Some((place, behind)) = hit else { continue };
+                    if is_first {
+                        found.push((name, [None; N]));
                         is_first = false;
+                    }
+                    let values = &mut found.last_mut()?.1;
+                    if values[place].replace(plain_value(&text[start + behind..end])?).is_some() {
+                        return None;
                     }
                 }
             }
         }
         let mut seen = std::collections::HashSet::with_capacity_and_hasher(found.len(), BuildHasherDefault::<Marks>::default());
-        found.iter().all(|(name, _)| seen.insert(name)).then_some(found)
+        found.iter().all(|(name, _)| seen.insert(*name)).then_some(found)
     }
 
     /// The first line that cannot be read.
@@ -317,51 +322,31 @@ impl Document {
     }
 
     fn index(&self) -> &Index {
-        self.index.get_or_init(|| {
-            let mut index = Index::default();
-            let mut open = Span { owner: Owner::First, bytes: 0..0, line: 1 };
-            for item in Lines::new(&self.bytes) {
-                if open.bytes.end == 0 {
-                    // Behind a byte order mark.
-                    open.bytes = item.bytes.start..item.bytes.start;
-                }
-                let owner = match item.kind {
-                    Kind::Section(name) => Owner::Named(name),
-                    Kind::Bad(fault) => {
-                        index.first_bad_line.get_or_insert(BadLine { line: item.line, fault });
-                        if fault != Fault::UnclosedSection {
-                            open.bytes.end = item.bytes.end;
-                            continue;
-                        }
-                        Owner::Nobody
-                    }
-                    _ => {
-                        open.bytes.end = item.bytes.end;
-                        continue;
-                    }
-                };
-                let next = Span { owner, bytes: item.bytes.end..item.bytes.end, line: item.line + 1 };
-                index.spans.push(std::mem::replace(&mut open, next));
-            }
-            index.spans.push(open);
-            index
-        })
+        self.index.get_or_init(|| Index::at_a_glance(&self.bytes).unwrap_or_else(|| Index::of(&self.bytes)))
     }
 
     /// The stretches that belong to somebody, each with the name of its section.
     fn spans(&self) -> impl Iterator<Item = (&str, &Span)> {
-        self.index().spans.iter().filter_map(|span| {
-            let name = match &span.owner {
-                Owner::First => self.raw_fields(span).next().map(|_| DEFAULT_SECTION),
-                Owner::Named(name) => std::str::from_utf8(&self.bytes[name.clone()]).ok(),
-                Owner::Nobody => None,
+        self.spans_where(|_| true)
+    }
+
+    /// As [`Document::spans`], for the sections whose name is wanted.
+    fn spans_where(&self, wanted: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = (&str, &Span)> {
+        self.index().spans.iter().filter_map(move |span| {
+            let name = match span.owner {
+                Owner::First if wanted(DEFAULT_SECTION.as_bytes()) => self.raw_fields(span).next().map(|_| DEFAULT_SECTION),
+                Owner::Named(start, end) => {
+                    let name = &self.bytes[start as usize..end as usize];
+                    if wanted(name) { std::str::from_utf8(name).ok() } else { None }
+                }
+                Owner::First | Owner::Nobody => None,
             };
             Some((name?, span))
         })
     }
 
     fn raw_fields(&self, span: &Span) -> impl Iterator<Item = RawField> {
-        Lines::within(&self.bytes, span.bytes.clone(), span.line).filter_map(|item| match item.kind {
+        Lines::within(&self.bytes, span.start as usize..span.end as usize, span.line as usize).filter_map(|item| match item.kind {
             Kind::Entry(entry) => Some(RawField { entry, line: item.line }),
             _ => None,
         })
@@ -483,6 +468,93 @@ impl Document {
     }
 }
 
+impl Index {
+    fn of(bytes: &[u8]) -> Self {
+        let mut index = Self::default();
+        for item in Lines::new(bytes) {
+            if index.spans.is_empty() {
+                // Behind a byte order mark.
+                index.begin(Owner::First, item.bytes.start, item.line);
+            }
+            let owner = match item.kind {
+                Kind::Section(name) => Owner::Named(small(name.start), small(name.end)),
+                Kind::Bad(fault) => {
+                    index.first_bad_line.get_or_insert(BadLine { line: item.line, fault });
+                    if fault != Fault::UnclosedSection {
+                        continue;
+                    }
+                    Owner::Nobody
+                }
+                _ => continue,
+            };
+            index.end(item.bytes.start);
+            index.begin(owner, item.bytes.end, item.line + 1);
+        }
+        index.end(bytes.len());
+        index
+    }
+
+    /// As [`Index::of`], in one look at each line. `None` where that does not do, because a line is indented or begins with something odd, or a value may go over lines.
+    fn at_a_glance(bytes: &[u8]) -> Option<Self> {
+        if memchr3(b'`', b'"', b'\\', bytes).is_some() {
+            return None;
+        }
+        let mut index = Self::default();
+        index.begin(Owner::First, 0, 1);
+        let mut next = 0;
+        let mut number = 0;
+        while let Some(first) = bytes.get(next) {
+            let start = next;
+            number += 1;
+            if *first == b'\n' {
+                next += 1;
+                continue;
+            }
+            let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+            next = (end + 1).min(bytes.len());
+            let line = &bytes[start..end];
+            let fault = match first {
+                b'#' | b';' => continue,
+                b'[' => {
+                    let close = line.iter().rposition(|byte| *byte == b']');
+                    index.end(start);
+                    index.begin(close.map_or(Owner::Nobody, |close| Owner::Named(small(start + 1), small(start + close))), next, number + 1);
+                    if close.is_some() {
+                        continue;
+                    }
+                    Fault::UnclosedSection
+                }
+                b'!'..=b'~' => match memchr2(b'=', b':', line) {
+                    None => Fault::NoDelimiter,
+                    Some(0) => Fault::EmptyKey,
+                    Some(_) => continue,
+                },
+                _ if line.trim_ascii().is_empty() => continue,
+                _ => return None,
+            };
+            index.first_bad_line.get_or_insert(BadLine { line: number, fault });
+        }
+        index.end(bytes.len());
+        Some(index)
+    }
+
+    fn begin(&mut self, owner: Owner, start: usize, line: usize) {
+        self.spans.push(Span { owner, start: small(start), end: small(start), line: small(line) });
+    }
+
+    /// Ends the span that was begun last.
+    fn end(&mut self, at: usize) {
+        if let Some(last) = self.spans.last_mut() {
+            last.end = small(at);
+        }
+    }
+}
+
+/// A place in the file, which has at most some megabytes.
+fn small(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
 /// How the entries of a section are written, so that a new one looks like its neighbours.
 #[derive(Default)]
 struct Style {
@@ -567,6 +639,31 @@ mod tests {
         assert_eq!(without(file, "nope"), file);
         assert_eq!(without("[b]\nx = 1\n[a]\ny = 2\n[b]\nz = 3", "b"), "[a]\ny = 2\n");
         assert_eq!(without("host = first\n[DEFAULT]\n# note\ntoken = t\n[a]\nx = 1\n", "DEFAULT"), "[DEFAULT]\n# note\n[a]\nx = 1\n");
+    }
+
+    proptest! {
+        /// The quick look finds the sections and the fault that the whole reading finds.
+        #[test]
+        fn both_indexes_are_the_same(lines in proptest::collection::vec(
+            prop::sample::select(vec![
+                "[a]", "[ b ] ", "[c]x]", "[open", "[", "k = 1", "k:", "=x", ":", "no delimiter", "# c", "; c", "", " ", "\t\r", "\r", "k = 1\r", " k = 2", " more", "\tmore",
+                "k = \\", "\"k\" = 1", "k = `", "k = \"\"\"", "k = 'x'", "\u{e9} = 1", "\u{a0}", "\u{b}", "\u{c}", "\u{1}", "~", "]",
+            ]),
+            0..10,
+        ), mark in any::<bool>(), end in any::<bool>()) {
+            let text = format!("{}{}{}", if mark { "\u{feff}" } else { "" }, lines.join("\n"), if end { "\n" } else { "" });
+            let whole = Index::of(text.as_bytes());
+            if let Some(quick) = Index::at_a_glance(text.as_bytes()) {
+                let spans = |index: &Index| index.spans.iter().filter(|span| span.owner != Owner::First || span.start < span.end).cloned().collect::<Vec<_>>();
+                prop_assert_eq!(spans(&quick), spans(&whole));
+                prop_assert_eq!(quick.first_bad_line, whole.first_bad_line);
+            }
+        }
+    }
+
+    #[test]
+    fn a_usual_file_is_indexed_at_a_glance() {
+        assert!(Index::at_a_glance(b"; mine\r\n[a]\r\nhost = x\r\n\r\n[b]\nhost: y\nbad\n").is_some());
     }
 
     fn edited(file: &str, edit: impl Fn(&mut Document)) -> String {

@@ -154,14 +154,25 @@ impl ProfileFile {
 
     /// The names of the profiles that have a host, each with it, in file order.
     pub(crate) fn hosts(&self) -> Result<impl Iterator<Item = (&str, Cow<'_, str>)>> {
-        let quick = self.document()?.map(|document| document.values_at_a_glance(Attr::Host.name()));
+        let quick = self.document()?.map(|document| document.values_at_a_glance([Attr::Host.name()]));
         let (quick, whole) = match quick {
             None => (Vec::new(), Vec::new()),
             Some(Some(values)) => (values, Vec::new()),
             Some(None) => (Vec::new(), self.profiles()?),
         };
-        let quick = quick.into_iter().filter(|(name, host)| !host.is_empty() && *name != SETTINGS_SECTION).map(|(name, host)| (name, Cow::Borrowed(host)));
+        let quick = quick.into_iter().filter(|(name, _)| *name != SETTINGS_SECTION);
+        let quick = quick.filter_map(|(name, [host])| Some((name, Cow::Borrowed(host.filter(|host| !host.is_empty())?))));
         Ok(quick.chain(whole.into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?)))))
+    }
+
+    /// The names of all profiles, each with its host if it has one, in file order: [`ProfileFile::profiles`] at a glance.
+    pub(crate) fn listing(&self) -> Result<Vec<(&str, Option<Cow<'_, str>>)>> {
+        let Some(document) = self.document()? else { return Ok(Vec::new()) };
+        let Some(values) = document.values_at_a_glance([Attr::Host, Attr::AccountId].map(Attr::name)) else {
+            return Ok(self.profiles()?.into_iter().map(|profile| (profile.name, profile.get(Attr::Host))).collect());
+        };
+        let is_profile = |(name, values): &(&str, [Option<&str>; 2])| *name != SETTINGS_SECTION && values.iter().flatten().any(|value| !value.is_empty());
+        Ok(values.into_iter().filter(is_profile).map(|(name, [value, _])| (name, value.filter(|value| !value.is_empty()).map(Cow::Borrowed))).collect())
     }
 
     /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
@@ -302,6 +313,8 @@ mod tests {
             let whole = file.profiles().expect("profiles").into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?))).collect::<std::collections::BTreeMap<_, _>>();
             prop_assert_eq!(file.hosts().expect("hosts").count(), whole.len());
             prop_assert_eq!(file.hosts().expect("hosts").collect::<std::collections::BTreeMap<_, _>>(), whole);
+            let profiles: Vec<_> = file.profiles().expect("profiles").into_iter().map(|profile| (profile.name, profile.get(Attr::Host))).collect();
+            prop_assert_eq!(file.listing().expect("a listing"), profiles);
         }
     }
 }

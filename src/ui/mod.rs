@@ -177,6 +177,13 @@ impl Ui {
         Table::new(titles, self.color)
     }
 
+    /// Adds the rows of a table that are ready.
+    pub(crate) fn out_page(&self, table: &mut Table) {
+        if !self.deserted.load(Ordering::Relaxed) {
+            table.page(&mut self.pending());
+        }
+    }
+
     /// A JSON list to be written item by item, coloured as stdout wants it.
     pub(crate) fn json_array(&self) -> JsonArray {
         JsonArray::new(self.color)

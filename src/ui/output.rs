@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use super::columns;
 use crate::error::Failure;
 use crate::json::{DEEPEST, Scanner, Text};
-use crate::text;
+use crate::text::{self, HIGH, ONES, append};
 
 /// In which order the keys of an object are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,30 +277,18 @@ impl Writing<'_> {
     }
 
     fn indent(&mut self, level: usize) {
-        const LINE: &[u8; 33] = b"\n                                ";
-        let spaces = 2 * level;
-        if let Some(line) = LINE.get(..=spaces) {
-            append(self.out, line);
-        } else {
-            self.out.push(b'\n');
-            self.out.extend(std::iter::repeat_n(b' ', spaces));
-        }
+        self.out.push(b'\n');
+        spaces(self.out, 2 * level);
     }
 
     fn tinted(&mut self, code: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let painted = self.color && !code.is_empty();
         if painted {
-            self.paint(code);
+            paint(self.out, code);
         }
         write(self.out);
         if painted {
-            self.paint("0");
-        }
-    }
-
-    fn paint(&mut self, code: &str) {
-        for part in ["\x1b[", code, "m"] {
-            self.out.extend_from_slice(part.as_bytes());
+            paint(self.out, "0");
         }
     }
 }
@@ -330,51 +318,20 @@ impl Token {
     }
 }
 
-fn paint(out: &mut String, code: &str) {
-    out.push_str("\x1b[");
-    out.push_str(code);
-    out.push('m');
-}
-
-/// Appends a text. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
-fn append(out: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        0 => {}
-        1 => out.push(text[0]),
-        2..4 => append_ends::<2>(out, text),
-        4..8 => append_ends::<4>(out, text),
-        8..16 => append_ends::<8>(out, text),
-        16..=32 => append_ends::<16>(out, text),
-        _ => out.extend_from_slice(text),
+fn paint(out: &mut Vec<u8>, code: &str) {
+    for part in ["\x1b[", code, "m"] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
-/// Appends a text of N to 2 N bytes: its first N, and over the end of these its last.
-fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
-    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
-        let start = out.len();
-        out.extend_from_slice(first);
-        out.truncate(start + text.len() - N);
-        out.extend_from_slice(last);
-    }
-}
-
-/// Whether text without escapes holds ASCII alone, and nothing that is to be escaped.
+/// Whether text without escapes holds ASCII alone, and nothing that is to be escaped: `<`, `>`, `&`, DEL.
 fn is_plain(text: &[u8]) -> bool {
-    let of_byte = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&');
-    let (words, rest) = text.as_chunks::<8>();
-    words.iter().all(|word| is_plain_word(u64::from_le_bytes(*word))) && rest.iter().all(|byte| of_byte(*byte))
-}
-
-/// As [`is_plain`], for eight bytes at once: none is `<`, `>`, `&` or DEL, and none has its highest bit set.
-fn is_plain_word(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xff;
     let holds = |byte: u8, word: u64| {
         let same = word ^ (ONES * u64::from(byte));
         same.wrapping_sub(ONES) & !same
     };
     // < and > differ in one bit, which is set here.
-    (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & (ONES << 7) == 0
+    text::every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
 }
 
 /// Writes a text as a JSON string.
@@ -476,7 +433,7 @@ pub(crate) struct Table {
     widths: Vec<usize>,
     color: bool,
     /// The text of all cells of this page, one behind the other.
-    text: String,
+    text: Vec<u8>,
     /// The cells of this page, row after row, as many per row as there are columns.
     cells: Vec<Placed>,
 }
@@ -491,9 +448,16 @@ struct Placed {
 
 impl Table {
     pub(crate) fn new(titles: &[&str], color: bool) -> Self {
-        let mut table = Self { widths: vec![0; titles.len()], color, text: String::new(), cells: Vec::new() };
+        let mut table = Self { widths: vec![0; titles.len()], color, text: Vec::new(), cells: Vec::new() };
         table.row(titles.iter().map(|title| Cell::new(*title, Tint::Blue)));
         table
+    }
+
+    /// Makes the columns wide enough for a row that is to come: so a table whose rows are all known can go out in pages, and looks as if it were one.
+    pub(crate) fn expect<'a, C: Into<Cell<'a>>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = columns(&text::one_line(&cell.into().text)).min(WIDEST).max(*width);
+        }
     }
 
     /// Adds a row. Cells beyond the columns are dropped, and missing ones stay empty.
@@ -504,14 +468,13 @@ impl Table {
             let shown = text::one_line(&cell.text);
             let columns = columns(&shown);
             *width = columns.min(WIDEST).max(*width);
-            self.text.push_str(&shown);
+            append(&mut self.text, shown.as_bytes());
             self.cells.push(Placed { end: self.text.len(), columns, tint: cell.tint });
         }
     }
 
-    /// The text of the rows added since the last page, below the titles if it is the first.
-    pub(crate) fn page(&mut self) -> String {
-        let mut out = String::with_capacity(self.text.len() * 2);
+    /// Writes the rows added since the last page, below the titles if it is the first.
+    pub(crate) fn page(&mut self, out: &mut Vec<u8>) {
         let mut from = 0;
         if let Some(last) = self.widths.len().checked_sub(1) {
             for row in self.cells.chunks(self.widths.len()) {
@@ -521,14 +484,14 @@ impl Table {
                     let content = &self.text[from..cell.end];
                     from = cell.end;
                     if !content.is_empty() {
-                        out.extend(std::iter::repeat_n(' ', gap));
+                        spaces(out, gap);
                         gap = 0;
                         if self.color && cell.tint != Tint::None {
-                            paint(&mut out, cell.tint.code());
-                            out.push_str(content);
-                            paint(&mut out, "0");
+                            paint(out, cell.tint.code());
+                            append(out, content);
+                            paint(out, "0");
                         } else {
-                            out.push_str(content);
+                            append(out, content);
                         }
                     }
                     if column < last {
@@ -537,14 +500,22 @@ impl Table {
                 }
                 if !self.color {
                     // A cell may itself end in spaces.
-                    out.truncate(start + out[start..].trim_end_matches(' ').len());
+                    out.truncate(out.iter().rposition(|byte| *byte != b' ').map_or(start, |last| start.max(last + 1)));
                 }
-                out.push('\n');
+                out.push(b'\n');
             }
         }
         self.cells.clear();
         self.text.clear();
-        out
+    }
+}
+
+/// Appends so many spaces.
+fn spaces(out: &mut Vec<u8>, count: usize) {
+    const SPACES: &[u8; 64] = &[b' '; 64];
+    match SPACES.get(..count) {
+        Some(spaces) => append(out, spaces),
+        None => out.extend(std::iter::repeat_n(b' ', count)),
     }
 }
 
@@ -552,6 +523,12 @@ impl Table {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn page(table: &mut Table) -> String {
+        let mut out = Vec::new();
+        table.page(&mut out);
+        String::from_utf8(out).unwrap()
+    }
 
     fn sorted(document: &str) -> String {
         json(document, KeyOrder::Sorted, false).unwrap()
@@ -635,16 +612,6 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_every_length_are_appended() {
-        let text: Vec<u8> = (0..100).collect();
-        for length in 0..text.len() {
-            let mut out = b"before".to_vec();
-            append(&mut out, &text[..length]);
-            assert_eq!(out, [b"before", &text[..length]].concat());
-        }
-    }
-
-    #[test]
     fn every_character_is_judged_alike_in_every_place() {
         for byte in 0x20..0x80_u8 {
             let plain = byte != 0x7f && !matches!(byte, b'<' | b'>' | b'&');
@@ -689,7 +656,7 @@ mod tests {
         table.row(["日本", "-1", ""]);
         table.row(["def456", "-1"]);
         assert_eq!(
-            table.page(),
+            page(&mut table),
             "ID      Expiry time    Comment\n\
              abc123  1700003600000  first\n\
              日本    -1\n\
@@ -701,18 +668,31 @@ mod tests {
     fn later_pages_keep_the_widths_and_the_titles_come_once() {
         let mut table = Table::new(&["Name", "Host"], false);
         table.row(["abcdef", "h"]);
-        assert_eq!(table.page(), "Name    Host\nabcdef  h\n");
+        assert_eq!(page(&mut table), "Name    Host\nabcdef  h\n");
         table.row(["x", "h"]);
         table.row(["abcdefgh", "h"]);
-        assert_eq!(table.page(), "x         h\nabcdefgh  h\n");
-        assert_eq!(table.page(), "");
+        assert_eq!(page(&mut table), "x         h\nabcdefgh  h\n");
+        assert_eq!(page(&mut table), "");
+    }
+
+    #[test]
+    fn rows_that_are_expected_make_room() {
+        let rows = [["x", "h"], ["abcdef", "host"], ["abc", "a longer host"]];
+        let (mut whole, mut paged) = (Table::new(&["Name", "Host"], false), Table::new(&["Name", "Host"], false));
+        rows.iter().for_each(|row| whole.row(*row));
+        rows.iter().for_each(|row| paged.expect(*row));
+        let pages = rows.map(|row| {
+            paged.row(row);
+            page(&mut paged)
+        });
+        assert_eq!(pages.concat(), page(&mut whole));
     }
 
     #[test]
     fn cells_cannot_fake_rows_or_speak_to_the_terminal() {
         let mut table = Table::new(&["A", "B"], false);
         table.row(["x\nroot  YES", "\u{1b}]0;pwned\u{7}\u{9b}2J"]);
-        assert_eq!(table.page(), "A             B\nx\\nroot  YES  \\u{1b}]0;pwned\\u{7}\\u{9b}2J\n");
+        assert_eq!(page(&mut table), "A             B\nx\\nroot  YES  \\u{1b}]0;pwned\\u{7}\\u{9b}2J\n");
     }
 
     #[test]
@@ -720,7 +700,7 @@ mod tests {
         let mut table = Table::new(&["A", "B"], false);
         table.row(["x".repeat(1_000_000), "b".to_owned()]);
         table.row(["x", "b"]);
-        assert!(table.page().len() < 1_001_000);
+        assert!(page(&mut table).len() < 1_001_000);
     }
 
     #[test]
@@ -729,7 +709,7 @@ mod tests {
         table.row([Cell::yes_or_no(true), "a".into()]);
         table.row([Cell::yes_or_no(false), Cell::new("b", Tint::Blue)]);
         assert_eq!(
-            table.page(),
+            page(&mut table),
             "\u{1b}[34mValid\u{1b}[0m  \u{1b}[34mName\u{1b}[0m\n\u{1b}[32mYES\u{1b}[0m    a\n\u{1b}[31mNO\u{1b}[0m     \u{1b}[34mb\u{1b}[0m\n"
         );
     }

@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::host::{Cloud, Host};
 use crate::storage::Choice;
 use crate::text;
+use crate::ui::Audience;
 use crate::ui::output::Cell;
 use crate::ui::progress::Progress;
 
@@ -37,6 +38,8 @@ pub(crate) static COMMAND: Command = Command {
 
 /// How many profiles are tried at the same time.
 const AT_ONCE: usize = 64;
+/// Rows that are written at once: few writes, little memory.
+const SHOWN_AT_ONCE: usize = 512;
 /// How long a profile is tried.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -68,11 +71,15 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     if let Some(bad) = context.file.bad_line() {
         context.ui.warn(&format!("{bad}. This line is ignored here; other tools refuse the whole file"));
     }
-    let profiles = context.file.profiles()?;
     let default = context.file.default_profile()?;
-    let verdicts = if arguments::is_on(matches, "skip-validate") { None } else { Some(validate(context, &profiles)) };
+    let skips = arguments::is_on(matches, "skip-validate");
+    if skips && context.globals.output == OutputFormat::Text {
+        let rows: Vec<Row<'_>> = context.file.listing()?.into_iter().map(|(name, host)| Row { name, host, valid: false }).collect();
+        return show(context, &rows, default.as_deref());
+    }
+    let profiles = context.file.profiles()?;
+    let verdicts = if skips { None } else { Some(validate(context, &profiles)) };
     let is_valid = |index: usize| verdicts.as_ref().is_some_and(|verdicts| verdicts[index].valid);
-    let is_default = |profile: &Profile<'_>| default.as_deref() == Some(profile.name);
     if context.globals.output == OutputFormat::Json {
         let listed = profiles.iter().enumerate().map(|(index, profile)| Listed {
             name: profile.name,
@@ -82,19 +89,44 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             cloud: cloud(profile),
             auth_type: profile.get(Attr::AuthType).unwrap_or_else(|| verdicts.as_ref().map_or("", |verdicts| verdicts[index].auth_type).into()),
             valid: is_valid(index),
-            default: is_default(profile),
+            default: default.as_deref() == Some(profile.name),
         });
         let profiles: Vec<Listed<'_>> = listed.collect();
         context.ui.out_json_bare(&serde_json::to_string(&std::collections::BTreeMap::from([("profiles", profiles)]))?)?;
         context.ui.out("\n");
         return Ok(());
     }
-    let mut table = context.ui.table(&["Name", "Host", "Valid"]);
-    for (index, profile) in profiles.iter().enumerate() {
-        let name = if is_default(profile) { Cell::from(format!("{} (Default)", profile.name)) } else { Cell::from(profile.name) };
-        table.row([name, Cell::from(profile.get(Attr::Host).unwrap_or_default()), Cell::yes_or_no(is_valid(index))]);
+    let rows = profiles.iter().enumerate().map(|(index, profile)| Row { name: profile.name, host: profile.get(Attr::Host), valid: is_valid(index) });
+    show(context, &rows.collect::<Vec<_>>(), default.as_deref())
+}
+
+/// One row of the table.
+struct Row<'a> {
+    name: &'a str,
+    host: Option<Cow<'a, str>>,
+    valid: bool,
+}
+
+/// Prints the table, some rows at a time: of tens of thousands of profiles it would be the largest thing in memory.
+fn show(context: &Context<'_>, rows: &[Row<'_>], default: Option<&str>) -> Result<()> {
+    fn cells<'r>(row: &'r Row<'_>, default: Option<&str>) -> [Cell<'r>; 3] {
+        let name = if default == Some(row.name) { Cell::from(format!("{} (Default)", row.name)) } else { Cell::from(row.name) };
+        [name, Cell::from(row.host.as_deref().unwrap_or_default()), Cell::yes_or_no(row.valid)]
     }
-    context.ui.out(&table.page());
+    let mut table = context.ui.table(&["Name", "Host", "Valid"]);
+    for row in rows {
+        table.expect(cells(row, default));
+    }
+    for page in rows.chunks(SHOWN_AT_ONCE) {
+        for row in page {
+            table.row(cells(row, default));
+        }
+        context.ui.out_page(&mut table);
+        if context.ui.flush()? == Audience::Gone {
+            return Ok(());
+        }
+    }
+    context.ui.out_page(&mut table);
     Ok(())
 }
 

@@ -101,10 +101,10 @@ pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<
 
 /// Writes the candidates as lines, and the directive that no files are wanted. A value with a character that could end the line or change the terminal is left out.
 fn write(ui: &Ui, candidates: Candidates<'_>, descriptions: bool) -> Result<()> {
-    let mut lines = String::with_capacity(BLOCK);
+    let mut lines = Vec::with_capacity(BLOCK);
     for candidate in candidates {
         if lines.len() >= BLOCK {
-            if ui.out_open(&lines)? == Audience::Gone {
+            if ui.pour(&lines)? == Audience::Gone {
                 return Ok(());
             }
             lines.clear();
@@ -113,20 +113,21 @@ fn write(ui: &Ui, candidates: Candidates<'_>, descriptions: bool) -> Result<()> 
         if candidate.value.is_empty() || !is_safe {
             continue;
         }
-        lines.push_str(&candidate.value);
+        text::append(&mut lines, candidate.value.as_bytes());
         if descriptions && !candidate.about.is_empty() {
-            lines.push('\t');
+            lines.push(b'\t');
             let about = text::shortened(&candidate.about, LONGEST_DESCRIPTION);
             if text::is_printable_ascii(&about) {
-                lines.push_str(&about);
+                text::append(&mut lines, about.as_bytes());
             } else {
-                lines.extend(about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }));
+                let shown: String = about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }).collect();
+                text::append(&mut lines, shown.as_bytes());
             }
         }
-        lines.push('\n');
+        lines.push(b'\n');
     }
-    lines.push_str(":4\n");
-    ui.out_open(&lines).map(drop)
+    text::append(&mut lines, b":4\n");
+    ui.pour(&lines).map(drop)
 }
 
 impl<'a> Local<'a> {
