@@ -101,7 +101,7 @@ fn arguments_environment_and_exit_code_are_untouched() {
         "help jobs",
         "bundle deploy",
         "brand-new-command --x",
-        "auth login",
+        "account groups list",
     ] {
         assert_eq!(self::told(&home, line, &[]).words, line.split(' ').collect::<Vec<_>>());
     }
@@ -176,7 +176,7 @@ fn no_token_comes_near_another_host() {
     let told = self::told(&home, "jobs list", &[("DATABRICKS_HOST", elsewhere.url())]);
     assert_eq!((told.get("DATABRICKS_HOST"), told.get("DATABRICKS_TOKEN")), (Some(elsewhere.url()), None));
     // Commands that choose the host by themselves, and folders that have one.
-    for line in ["auth login --host x", "bundle validate", "labs list"] {
+    for line in ["apps list", "bundle validate", "labs list"] {
         assert_eq!(self::told(&home, line, &[]).get("DATABRICKS_TOKEN"), None, "{line}");
     }
     let told = self::told(&home, "jobs list", &[("DATABRICKS_BUNDLE_ROOT", "/somewhere")]);
