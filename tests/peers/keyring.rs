@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
-use super::process::{Companion, processes_with};
+use super::process::{Companion, end_all_with, processes_with};
 
 /// The collection that a sign-in to the desktop unlocks.
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
@@ -210,17 +210,8 @@ impl Drop for Keyring {
     fn drop(&mut self) {
         // The bus and the keyring first, so that nothing new is started; then what they started, which has groups of its own.
         drop(self.session.take());
-        let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until {
-            let left = self.processes();
-            if left.is_empty() {
-                return;
-            }
-            for process in left {
-                let _ = kill_process(process, Signal::KILL);
-            }
-        }
-        assert!(std::thread::panicking(), "processes of the keyring are left: {:?}", self.processes());
+        let left = end_all_with("XDG_RUNTIME_DIR", &self.folder.path().join("run"), Duration::ZERO);
+        assert!(left.is_empty() || std::thread::panicking(), "processes of the keyring are left: {left:?}");
     }
 }
 
