@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
-use super::process::{Companion, processes_with};
+use super::process::{Companion, end_all_with, processes_with};
 
 /// The collection that a sign-in to the desktop unlocks.
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
@@ -136,9 +136,17 @@ impl Keyring {
         output.status.success().then(|| String::from_utf8(output.stdout).expect("UTF-8"))
     }
 
-    /// All attributes of every item of a service, locked ones too. Of those gnome-keyring says one more, `xdg:schema`.
+    /// All attributes of every item of a service, locked ones too.
+    ///
+    /// Without the schema "generic" (`xdg:schema`): gnome-keyring says it of items that were stored without one, but not always.
     pub(crate) fn attributes(&self, service: &str) -> Vec<BTreeMap<String, String>> {
-        self.items(service).iter().map(|item| self.item(item, "Attributes")).collect()
+        let all = self.items(service);
+        let attributes = all.iter().map(|item| {
+            let mut attributes = self.item(item, "Attributes");
+            attributes.retain(|name, value| (name.as_str(), value.as_str()) != ("xdg:schema", "org.freedesktop.Secret.Generic"));
+            attributes
+        });
+        attributes.collect()
     }
 
     /// The labels of the items of a service, as a keyring's window shows them.
@@ -202,17 +210,8 @@ impl Drop for Keyring {
     fn drop(&mut self) {
         // The bus and the keyring first, so that nothing new is started; then what they started, which has groups of its own.
         drop(self.session.take());
-        let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until {
-            let left = self.processes();
-            if left.is_empty() {
-                return;
-            }
-            for process in left {
-                let _ = kill_process(process, Signal::KILL);
-            }
-        }
-        assert!(std::thread::panicking(), "processes of the keyring are left: {:?}", self.processes());
+        let left = end_all_with("XDG_RUNTIME_DIR", &self.folder.path().join("run"), Duration::ZERO);
+        assert!(left.is_empty() || std::thread::panicking(), "processes of the keyring are left: {left:?}");
     }
 }
 
@@ -295,9 +294,7 @@ mod tests {
         let started = Instant::now();
         assert_eq!(keyring.lookup("s", "u"), None);
         assert!(started.elapsed() < Duration::from_secs(5), "nobody is asked for a password: {:?}", started.elapsed());
-        let attributes = keyring.attributes("s");
-        assert_eq!(attributes.len(), 1);
-        assert!(attributes_of("s", "u").iter().all(|(name, value)| attributes[0].get(name) == Some(value)), "{attributes:?}");
+        assert_eq!(keyring.attributes("s"), [attributes_of("s", "u")]);
         assert_eq!(Keyring::locked().lookup("s", "u"), None);
     }
 

@@ -8,13 +8,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 
 /// Longer than anything here takes; a test that works never waits for it.
 pub(super) const DEADLINE: Duration = Duration::from_secs(40);
 
-/// How long a program may take to end by itself once its input has ended.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a program may take to end by itself once it was told to.
+pub(super) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A program with a process group of its own. It is told to end by the end of its input, which also comes when the test dies; whatever of
 /// its group is left then is killed.
@@ -96,13 +96,38 @@ impl Drop for Companion {
     fn drop(&mut self) {
         drop(self.input.take());
         let pid = Pid::from_child(&self.child);
-        if let Ok(ended) = pidfd_open(pid, PidfdFlags::empty()) {
-            let limit = Timespec { tv_sec: FAREWELL.as_secs().try_into().expect("few"), tv_nsec: 0 };
-            let _ = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&limit));
-        }
+        wait_for_end(pid, FAREWELL);
         // Not waited for yet, so the number still is that of its group.
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until a process has ended, whoever started it, but no longer than this.
+fn wait_for_end(pid: Pid, limit: Duration) {
+    if let Ok(ended) = pidfd_open(pid, PidfdFlags::empty()) {
+        let limit = Timespec { tv_sec: limit.as_secs().try_into().expect("few"), tv_nsec: limit.subsec_nanos().into() };
+        let _ = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&limit));
+    }
+}
+
+/// Ends the processes of [`processes_with`], and those that they start meanwhile: each has this long to end by itself, and is killed then.
+/// Gives those that are left, which should be none.
+pub(super) fn end_all_with(name: &str, path: &Path, patience: Duration) -> Vec<Pid> {
+    let patient_until = Instant::now() + patience;
+    let until = patient_until + FAREWELL;
+    loop {
+        let left = processes_with(name, path);
+        if left.is_empty() || Instant::now() > until {
+            return left;
+        }
+        for pid in left {
+            wait_for_end(pid, patient_until.saturating_duration_since(Instant::now()));
+            if Instant::now() >= patient_until {
+                let _ = kill_process(pid, Signal::KILL);
+                wait_for_end(pid, FAREWELL);
+            }
+        }
     }
 }
 

@@ -71,6 +71,8 @@ try {
       '--headless',
       '--no-sandbox',
       '--disable-gpu',
+      // Containers have little of it.
+      '--disable-dev-shm-usage',
       '--disable-quic',
       '--no-first-run',
       '--disable-background-networking',
@@ -117,7 +119,7 @@ try {
     if (cancelling && (await refuse.count())) {
       press = refuse.first();
     } else if (await login.count()) {
-      await login.fill(process.env.BROWSE_AS ?? 'alice@example.com');
+      await login.fill(process.env.BROWSE_AS || 'alice@example.com');
       await page.locator('input[name=password]').fill('not looked at');
       press = page.locator('[type=submit]').first();
     } else if (await agree.count()) {
