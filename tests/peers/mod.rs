@@ -7,6 +7,7 @@
 //! - `sdk` the Python SDK and curl at work in a workspace, with the profiles and tokens of our program
 //! - `probes` what the SDKs ask of a program called `databricks`
 //! - `oauth` the certified authorization server oidc-provider as a workspace; `browser` a person with Chromium who signs in there
+//! - `sign_in` our program with both of them
 //! - `keyring` gnome-keyring on a bus of its own: unlocked, locked, with nobody at the screen, or none at all
 //! - `sdks` the Python, Go, JavaScript and Java SDKs as programs that run long; `faketime` another time of day for them and for us
 //! - `process` what runs beside a test and must not outlive it
@@ -28,3 +29,4 @@ mod process;
 mod sdk;
 pub(crate) mod sdks;
 mod settings;
+mod sign_in;

@@ -444,6 +444,54 @@ fn over_ssh_the_link_the_tunnel_and_the_paste_are_shown() {
 }
 
 #[test]
+fn a_signal_ends_the_wait_and_frees_the_port() {
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
+        let desktop = desktop();
+        let (reached, is_open) = std::sync::mpsc::channel();
+        let browser = desktop.person(move |_, _| reached.send(()).unwrap());
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_databricks"))
+            .args(["auth", "login", "--host", desktop.url(), "--profile", "p"])
+            .env_clear()
+            .env("HOME", desktop.home.path())
+            .env("BROWSER", desktop.home.path().join("browser"))
+            .env("DATABRICKS_OAUTH_CALLBACK_PORT", desktop.port.to_string())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        is_open.recv().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal.as_raw()));
+        drop(TcpListener::bind(("127.0.0.1", desktop.port)).expect("the port is free again"));
+        browser.join().unwrap();
+    }
+}
+
+#[test]
+fn a_sign_in_elsewhere_never_stands_under_the_host_of_before() {
+    let desktop = desktop();
+    desktop.sign_in(&format!("--host {} --profile p", desktop.url()));
+    let old = desktop.tokens()["p"].clone();
+    let other = desktop.home.joins(Workspace::start());
+    let mut typing = desktop.home.typing(format!("auth login --host {} --profile p", other.url()).as_str());
+    typing.asked("Change it? [y/N]");
+    let walk = Arc::clone(&other);
+    let browser = desktop.person(move |_, link| arrive(&walk, &walk.approve(link)).status);
+    typing.answer("y");
+    typing.wait_for("Signed in to");
+    typing.end().ok();
+    assert_eq!(browser.join().unwrap(), 200);
+    for (key, workspace) in [("p", &other), (other.url(), &other)] {
+        for field in ["access_token", "refresh_token"] {
+            desktop.home.secret_of(workspace, desktop.tokens()[key][field].as_str().unwrap());
+        }
+    }
+    assert!(desktop.home.config().contains(other.url()) && !desktop.home.config().contains(&format!("= {}\n", desktop.url())));
+    assert_ne!(desktop.tokens()["p"], old);
+    desktop.home.run("current-user me -p p").ok();
+}
+
+#[test]
 fn at_a_terminal_a_failed_sign_in_can_be_tried_again() {
     let desktop = desktop();
     let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.deny(link)).status);

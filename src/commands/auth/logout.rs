@@ -219,7 +219,7 @@ fn forget(context: &Context<'_>, target: &Target, stores: &[Box<dyn TokenStore>]
     let held: Vec<StoredToken> = stores.iter().flat_map(|store| own_keys.iter().filter_map(move |key| store.load(key).ok().flatten())).collect();
     let mut failure = None;
     if revoke && let (Some(host), false) = (&target.host, held.is_empty()) {
-        failure = held.iter().find_map(|token| self::revoke(context, host, target.account_id.as_deref(), token).err());
+        failure = held.iter().find_map(|token| revoke_one(context, host, target.account_id.as_deref(), token).err());
     }
     for store in stores {
         let mut keys = own_keys.clone();
@@ -252,27 +252,39 @@ fn left_over(context: &Context<'_>, target: &Target, host: &Host, store: &dyn To
     Ok(keys.into_iter().filter(|key| !is_used || is_ours(key)).collect())
 }
 
-/// Has the server end the sign-in (RFC 7009).
+/// Has the server end a sign-in (RFC 7009).
 ///
 /// # Errors
 /// If it cannot be asked, or offers no such thing; with what stays good.
-fn revoke(context: &Context<'_>, host: &Host, account_id: Option<&str>, token: &StoredToken) -> Result<()> {
+fn revoke_one(context: &Context<'_>, host: &Host, account_id: Option<&str>, token: &StoredToken) -> Result<()> {
     context.with_ports(Want::USUAL, |ports| {
         let server = Server::new(host.clone(), account_id.map(ToOwned::to_owned), None, ports);
-        // With the refresh token goes all that was granted by it; the access token is named for servers that see that otherwise.
-        let tokens = token.refresh_token.iter().map(|token| (token, "refresh_token")).chain([(&token.access_token, "access_token")]);
-        for (secret, kind) in tokens.filter(|(secret, _)| !secret.is_empty()) {
-            let outcome = server.revoke(CLIENT_ID, secret, kind);
-            let why = match outcome {
-                Ok(true) => continue,
-                Ok(false) => format!("{host} offers no revocation"),
-                Err(error) => format!("{error:#}"),
-            };
-            return Err(Failure::new(format!("the sign-in was forgotten here, but not revoked: {why}"))
+        let failure = |why: String, token: &StoredToken| {
+            Failure::new(format!("the sign-in was forgotten here, but not revoked: {why}"))
                 .hint(format!("{}. Its owner or an administrator can end it in the settings of the account", still_good(token)))
-                .into());
+        };
+        let revoked = |secret, kind| match server.revoke(CLIENT_ID, secret, kind) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("{host} offers no revocation")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        if let Some(refresh_token) = &token.refresh_token {
+            // With it goes all that was granted by it.
+            revoked(refresh_token, "refresh_token").map_err(|why| failure(why, token))?;
         }
-        Ok(())
+        if token.access_token.is_empty() {
+            return Ok(());
+        }
+        let access_alone = StoredToken { refresh_token: None, ..token.clone() };
+        match revoked(&token.access_token, "access_token") {
+            Ok(()) => Ok(()),
+            // Servers whose access tokens are signed and not looked up have no way to end one.
+            Err(_) if token.refresh_token.is_some() => {
+                context.ui.note(&format!("The sign-in was ended at {host}. {}.", still_good(&access_alone)));
+                Ok(())
+            }
+            Err(why) => Err(failure(why, &access_alone).into()),
+        }
     })
 }
 

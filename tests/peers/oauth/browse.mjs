@@ -3,7 +3,7 @@
 //   browse.mjs URL FOLDER [SOCKET]
 //
 // It walks the login and consent pages of oidc-provider, and presses the button that begins with "Sign in" on the embedded workspace's
-// page. It ends on the page that the link's redirect_uri names, wherever in the link that stands.
+// page. It ends on a page of the server that the link's redirect_uri names, wherever in the link that stands.
 //
 // Environment:
 //   BROWSE_AS       who signs in (alice@example.com, or whoever comes first where names are offered)
@@ -106,7 +106,8 @@ try {
   page.on('pageerror', (error) => result.console.push({ page: page.url(), text: String(error) }));
 
   const callback = new URL(redirectOf(link) ?? 'http://localhost:8020');
-  const isCallback = (url) => url.origin === callback.origin && url.pathname === callback.pathname;
+  // Whatever its path: the program may send the browser on, to take the code out of the address.
+  const isCallback = (url) => url.origin === callback.origin;
   const cancelling = process.env.BROWSE_ANSWER === 'cancel';
 
   await page.goto(link, { waitUntil: 'load' });
