@@ -235,8 +235,8 @@ impl ReadAhead {
 
 /// The same request on its own, for another thread.
 fn owned(request: &Request<'_>) -> Request<'static> {
-    fn own(text: &Cow<'_, str>) -> Cow<'static, str> {
-        Cow::Owned(text.clone().into_owned())
+    fn own(text: &str) -> Cow<'static, str> {
+        Cow::Owned(text.to_owned())
     }
     Request {
         verb: request.verb,
