@@ -235,8 +235,8 @@ impl ReadAhead {
 
 /// The same request on its own, for another thread.
 fn owned(request: &Request<'_>) -> Request<'static> {
-    fn own(text: &Cow<'_, str>) -> Cow<'static, str> {
-        Cow::Owned(text.clone().into_owned())
+    fn own(text: &str) -> Cow<'static, str> {
+        Cow::Owned(text.to_owned())
     }
     Request {
         verb: request.verb,
@@ -400,5 +400,84 @@ impl Workspace {
             message += "\n  - Consider setting up a profile: databricks configure --profile <name>";
         }
         Failure::new(message).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A server on loopback that gives the page of each token, and none at all for a token without one; says which tokens it was asked for.
+    fn serve(pages: &'static [(&str, &str)]) -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = format!("http://{}", listener.local_addr().expect("an address"));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let noted = noted.clone();
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                    while let Some(first) = lines.next() {
+                        let token = first.split_once("page_token=").map_or("", |(_, rest)| rest.split(' ').next().unwrap_or_default()).to_owned();
+                        let _end_of_head = lines.find(String::is_empty);
+                        noted.lock().expect("a list").push(token.clone());
+                        if let Some((_, body)) = pages.iter().find(|(own, _)| *own == token) {
+                            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+                            (&stream).write_all(format!("{head}{body}").as_bytes()).expect("sent");
+                        }
+                    }
+                });
+            }
+        });
+        (host, asked)
+    }
+
+    /// The items of the first pages, as many as are wanted, and the tokens that the server was asked for.
+    fn walked(pages: &'static [(&str, &str)], reach: Reach, wanted: usize) -> (Vec<String>, Vec<String>) {
+        let (host, asked) = serve(pages);
+        let ui = Ui::captured();
+        let env = Env::default().with(crate::env::HOST, &host).with(crate::env::TOKEN, "dapi");
+        let context = Context { env, ui: &ui, globals: Globals::default(), file: ProfileFile::nowhere(), command: "things list".to_owned() };
+        let workspace = context.workspace().expect("a workspace");
+        let mut items = Vec::new();
+        let mut read = 0;
+        let walk = workspace.pages(&Request::get("/api/things"), "items", reach, |page| {
+            items.extend(page.items.iter().map(|listed| listed.raw.to_owned()));
+            read += 1;
+            Ok(read < wanted)
+        });
+        walk.expect("all pages");
+        let asked = asked.lock().expect("a list").clone();
+        (items, asked)
+    }
+
+    #[test]
+    fn a_page_that_was_guessed_wrong_is_no_part_of_the_list() {
+        let pages = &[
+            ("", r#"{"items":[1],"next_page_token":"b"}"#),
+            ("b", r#"{"next_page_token":"c","items":[2],"x":{"next_page_token":"wrong"}}"#),
+            ("wrong", r#"{"items":[0]}"#),
+            ("c", r#"{"items":[3],"next_page_token":"d"}"#),
+            ("d", r#"{"items":[4],"next_page_token":""}"#),
+        ];
+        assert_eq!(walked(pages, Reach::All, usize::MAX).0, ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn who_wants_a_part_asks_for_no_more() {
+        let pages = &[("", r#"{"items":[1],"next_page_token":"b"}"#), ("b", r#"{"items":[2],"next_page_token":"c"}"#)];
+        assert_eq!(walked(pages, Reach::Part, 2), (vec!["1".to_owned(), "2".to_owned()], vec![String::new(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_page_that_is_not_wanted() {
+        // The page behind the last that is wanted is asked for, and never comes.
+        let pages = &[("", r#"{"items":[1],"next_page_token":"b"}"#), ("b", r#"{"items":[2],"next_page_token":"c"}"#)];
+        assert_eq!(walked(pages, Reach::All, 2).0, ["1", "2"]);
     }
 }

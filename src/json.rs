@@ -9,26 +9,22 @@ use crate::text::{HIGH, ONES};
 /// Levels of lists and objects; deeper than any reply of the service, and beyond it a document is an attack on the stack.
 pub(crate) const DEEPEST: usize = 128;
 
-/// A string as it is written.
+/// Where a string stands in its text, with its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Text<'a> {
-    /// How many bytes stand before it.
+pub(crate) struct Text {
     pub(crate) start: usize,
-    /// With its quotes.
-    pub(crate) quoted: &'a str,
+    pub(crate) end: usize,
     /// Whether there is a backslash in it.
     pub(crate) escaped: bool,
 }
 
-impl<'a> Text<'a> {
-    /// What stands between the quotes, escapes and all.
-    pub(crate) fn between_quotes(self) -> &'a str {
-        self.quoted.get(1..self.quoted.len() - 1).unwrap_or_default()
-    }
-
+impl Text {
     /// The text that is meant; `None` if an escape in it stands for half a character.
-    pub(crate) fn decoded(self) -> Option<Cow<'a, str>> {
-        if self.escaped { serde_json::from_str(self.quoted).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(self.between_quotes())) }
+    pub(crate) fn decoded(self, text: &str) -> Option<Cow<'_, str>> {
+        if self.escaped {
+            return serde_json::from_str(text.get(self.start..self.end)?).ok().map(Cow::Owned);
+        }
+        text.get(self.start + 1..self.end - 1).map(Cow::Borrowed)
     }
 }
 
@@ -79,7 +75,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// An object; `each` is handed every key, and reads its value.
-    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, Text<'a>) -> Option<()>) -> Option<()> {
+    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, Text) -> Option<()>) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
             self.at += 1;
@@ -121,8 +117,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The text that is read.
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// A string.
-    pub(crate) fn string(&mut self) -> Option<Text<'a>> {
+    pub(crate) fn string(&mut self) -> Option<Text> {
         self.take(b'"')?;
         let bytes = self.text.as_bytes();
         let start = self.at - 1;
@@ -148,7 +149,7 @@ impl<'a> Scanner<'a> {
             }
         }
         self.at = at + 1;
-        Some(Text { start, quoted: self.text.get(start..self.at)?, escaped })
+        Some(Text { start, end: self.at, escaped })
     }
 
     /// Any value, as it is written.
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn strings_are_decoded() {
-        let decoded = |text: &str| Scanner::new(text).string().and_then(Text::decoded).map(Cow::into_owned);
+        let decoded = |text: &str| Scanner::new(text).string()?.decoded(text).map(Cow::into_owned);
         assert_eq!(decoded(r#" "plain ä""#).as_deref(), Some("plain ä"));
         assert_eq!(decoded(r#""a\n\u00e9\ud83d\ude00""#).as_deref(), Some("a\né😀"));
         assert_eq!(decoded(r#""\ud800""#), None);

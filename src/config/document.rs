@@ -73,6 +73,9 @@ pub(crate) struct BadLine {
     pub(crate) fault: Fault,
 }
 
+/// The name of a section, and the values of some keys in it.
+pub(crate) type Glance<'a, const N: usize> = (&'a str, [Option<&'a str>; N]);
+
 /// One step of a walk over the file: what an item means in its section.
 enum Step<'a> {
     Header(&'a str, Range<usize>),
@@ -115,13 +118,14 @@ impl Document {
 
     /// The values of some keys in every section that has one of them, in one look at each line: lists of profiles and the Tab key have no time for more. `None` where that
     /// does not do, because the file is not all ASCII, a value may go over lines, or a section or key is written twice; then [`Document::stretches`] tells.
-    pub(crate) fn values_at_a_glance<const N: usize>(&self, keys: [&str; N]) -> Option<Vec<(&str, [Option<&str>; N])>> {
+    pub(crate) fn values_at_a_glance<const N: usize>(&self, keys: [&str; N]) -> Option<Vec<Glance<'_, N>>> {
         let bytes = self.bytes.as_slice();
         if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() || memchr2(b'\'', b'\x0b', bytes).is_some() {
             return None;
         }
         let text = std::str::from_utf8(bytes).ok()?;
-        let mut found: Vec<(&str, [Option<&str>; N])> = Vec::new();
+        let has_comments = memchr2(b'#', b';', bytes).is_some();
+        let mut found: Vec<Glance<'_, N>> = Vec::new();
         let mut section = Some(DEFAULT_SECTION);
         let mut is_first = true;
         let mut next = 0;
@@ -151,7 +155,8 @@ impl Document {
                         is_first = false;
                     }
                     let values = &mut found.last_mut()?.1;
-                    if values[place].replace(plain_value(&text[start + behind..end])?).is_some() {
+                    let raw = &text[start + behind..end];
+                    if values[place].replace(if has_comments { plain_value(raw)? } else { raw.trim_ascii() }).is_some() {
                         return None;
                     }
                 }
@@ -585,10 +590,9 @@ impl std::fmt::Debug for Document {
 
 /// Where the value begins in a line that begins with this key.
 fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
-    let (own, rest) = line.split_at_checked(key.len())?;
+    let (_, rest) = line.split_at_checked(key.len()).filter(|(own, _)| own.eq_ignore_ascii_case(key))?;
     let delimiter = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    let is_it = matches!(rest[delimiter], b'=' | b':') && own.eq_ignore_ascii_case(key);
-    is_it.then_some(key.len() + delimiter + 1)
+    matches!(rest[delimiter], b'=' | b':').then_some(key.len() + delimiter + 1)
 }
 
 /// The decoded value of one line without quotes; `None` where decoding would have to make a new text.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::document::{DEFAULT_SECTION, Document, Field, RawField};
+use crate::config::document::{DEFAULT_SECTION, Document, Field, Glance, RawField};
 use crate::config::plain::{self, SETTINGS_SECTION};
 use crate::env::{self, Env};
 use crate::error::Failure;
@@ -41,6 +41,9 @@ pub(crate) struct Profile<'a> {
     document: &'a Document,
     fields: Vec<RawField>,
 }
+
+/// The name of a profile, and its host if it has one.
+pub(crate) type Named<'a> = (&'a str, Option<Cow<'a, str>>);
 
 impl<'a> Profile<'a> {
     /// The value of an attribute in this section; empty counts as absent.
@@ -166,12 +169,12 @@ impl ProfileFile {
     }
 
     /// The names of all profiles, each with its host if it has one, in file order: [`ProfileFile::profiles`] at a glance.
-    pub(crate) fn listing(&self) -> Result<Vec<(&str, Option<Cow<'_, str>>)>> {
+    pub(crate) fn listing(&self) -> Result<Vec<Named<'_>>> {
         let Some(document) = self.document()? else { return Ok(Vec::new()) };
         let Some(values) = document.values_at_a_glance([Attr::Host, Attr::AccountId].map(Attr::name)) else {
             return Ok(self.profiles()?.into_iter().map(|profile| (profile.name, profile.get(Attr::Host))).collect());
         };
-        let is_profile = |(name, values): &(&str, [Option<&str>; 2])| *name != SETTINGS_SECTION && values.iter().flatten().any(|value| !value.is_empty());
+        let is_profile = |(name, values): &Glance<'_, 2>| *name != SETTINGS_SECTION && values.iter().flatten().any(|value| !value.is_empty());
         Ok(values.into_iter().filter(is_profile).map(|(name, [value, _])| (name, value.filter(|value| !value.is_empty()).map(Cow::Borrowed))).collect())
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::config::attributes::Attr;
 use crate::http::Verb;
-use crate::json::{Scanner, Text};
+use crate::json::Scanner;
 use crate::rest::paging::Key;
 
 mod clusters;
@@ -284,8 +284,9 @@ impl<'a> Item<'a> {
     /// Reads the object at which the scanner stands, with room for so many keys.
     fn scan(scanner: &mut Scanner<'a>, room: usize) -> Option<Self> {
         let mut fields = Vec::with_capacity(room);
+        let text = scanner.text();
         scanner.object(|scanner, key| {
-            fields.push((key.decoded()?, scanner.value()?));
+            fields.push((key.decoded(text)?, scanner.value()?));
             Some(())
         })?;
         Some(Self(fields))
@@ -318,7 +319,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
 pub(crate) fn text_of<'a>(item: &Item<'a>, key: &str) -> Cow<'a, str> {
     match item.get(key) {
         None | Some("null") => Cow::default(),
-        Some(raw) if raw.starts_with('"') => Scanner::new(raw).string().and_then(Text::decoded).unwrap_or_default(),
+        Some(raw) if raw.starts_with('"') => Scanner::new(raw).string().and_then(|text| text.decoded(raw)).unwrap_or_default(),
         Some(raw) => Cow::Borrowed(raw),
     }
 }

@@ -93,12 +93,12 @@ fn scan_page<'a>(text: &'a str, key: Option<&str>, want: Want) -> Option<Page<'a
     }
     let mut settled = false;
     scanner.object(|scanner, name| {
-        let name = name.decoded()?;
+        let name = name.decoded(text)?;
         let first = scanner.peek()?;
         if key.is_some_and(|key| name == key) {
             page.items = if first == b'[' { scan_items(scanner, want)? } else { null(scanner).map(|()| Vec::new())? };
         } else if name == NEXT_PAGE_TOKEN {
-            page.next = if first == b'"' { Some(scanner.string()?.decoded()?).filter(|token| !token.is_empty()) } else { null(scanner).map(|()| None)? };
+            page.next = if first == b'"' { Some(scanner.string()?.decoded(text)?).filter(|token| !token.is_empty()) } else { null(scanner).map(|()| None)? };
         } else if key.is_none() && (name == "startIndex" || name == "totalResults") {
             // Anything but a number is odd enough for the other reader.
             let number = Some(scanner.scalar()?).filter(|number| !number.starts_with(|first: char| first.is_ascii_lowercase()))?.parse().ok();

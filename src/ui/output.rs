@@ -118,8 +118,8 @@ fn read(scanner: &mut Scanner<'_>, levels: usize, tokens: &mut Vec<Token>) -> Op
     Some(())
 }
 
-fn push_text(text: Text<'_>, tokens: &mut Vec<Token>) -> Option<()> {
-    push(Kind::Text { escaped: text.escaped }, text.start, text.quoted.len(), tokens)
+fn push_text(text: Text, tokens: &mut Vec<Token>) -> Option<()> {
+    push(Kind::Text { escaped: text.escaped }, text.start, text.end - text.start, tokens)
 }
 
 fn push(kind: Kind, start: usize, length: usize, tokens: &mut Vec<Token>) -> Option<()> {
@@ -201,7 +201,7 @@ impl Writing<'_> {
                 self.tinted(if number { "36" } else { "" }, |out| append(out, text));
             }
             Kind::Text { .. } => self.string(token, "32"),
-            Kind::List if end == place + 1 => append(self.out, b"[]"),
+            Kind::List if end == place + 1 => self.out.extend_from_slice(b"[]"),
             Kind::List => {
                 let mut item = place + 1;
                 while item < end {
@@ -211,7 +211,7 @@ impl Writing<'_> {
                 }
                 self.last_line(b']', level);
             }
-            Kind::Object if end == place + 1 => append(self.out, b"{}"),
+            Kind::Object if end == place + 1 => self.out.extend_from_slice(b"{}"),
             Kind::Object => {
                 let first = self.members.len();
                 self.enter(place);
@@ -219,7 +219,7 @@ impl Writing<'_> {
                     self.line(if member == first { b'{' } else { b',' }, level + 1);
                     let key = self.members[member];
                     self.string(self.tokens[key], "1;34");
-                    append(self.out, b": ");
+                    self.out.extend_from_slice(b": ");
                     self.value(key + 1, level + 1);
                 }
                 self.members.truncate(first);
@@ -301,8 +301,8 @@ impl Token {
     /// The text that a string stands for; half a character is the replacement character.
     fn meant(self, document: &[u8]) -> Cow<'_, str> {
         let quoted = std::str::from_utf8(self.text(document)).unwrap_or_default();
-        let text = Text { start: 0, quoted, escaped: self.kind == Kind::Text { escaped: true } };
-        text.decoded().unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(quoted)).unwrap_or_default()))
+        let text = Text { start: 0, end: quoted.len(), escaped: self.kind == Kind::Text { escaped: true } };
+        text.decoded(quoted).unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(quoted)).unwrap_or_default()))
     }
 
     /// The order of two strings.
@@ -679,8 +679,10 @@ mod tests {
     fn rows_that_are_expected_make_room() {
         let rows = [["x", "h"], ["abcdef", "host"], ["abc", "a longer host"]];
         let (mut whole, mut paged) = (Table::new(&["Name", "Host"], false), Table::new(&["Name", "Host"], false));
-        rows.iter().for_each(|row| whole.row(*row));
-        rows.iter().for_each(|row| paged.expect(*row));
+        for row in rows {
+            whole.row(row);
+            paged.expect(row);
+        }
         let pages = rows.map(|row| {
             paged.row(row);
             page(&mut paged)
