@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! raw URL        one GET, or with a query page_size=… all pages in turn
+//! raw version …  what the Python SDK asks first, as a constant
+//! raw auth …     the text of `BENCH_TOKEN`: a stub in the place of the tool
 //! ```
 //! The token comes from `DATABRICKS_TOKEN`, the roots of https all from `SSL_CERT_FILE`.
 
@@ -19,6 +21,11 @@ impl<T: Read + Write> Stream for T {}
 
 fn main() {
     let url = std::env::args().nth(1).expect("a URL");
+    match url.as_str() {
+        "version" => return println!("{{\"Major\": 1, \"Minor\": 0, \"Patch\": 0}}"),
+        "auth" => return println!("{}", std::env::var("BENCH_TOKEN").expect("BENCH_TOKEN")),
+        _ => {}
+    }
     let token = std::env::var("DATABRICKS_TOKEN").expect("DATABRICKS_TOKEN");
     let (scheme, rest) = url.split_once("://").expect("a scheme");
     let (authority, path) = rest.split_at(rest.find('/').expect("a path"));
