@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::auth::{Credential, Ports, Want, chain};
 use crate::config::attributes::Attr;
+use crate::config::bundle::{self, Bundle};
 use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
@@ -33,6 +34,8 @@ pub(crate) enum OutputFormat {
 #[derive(Debug, Default)]
 pub(crate) struct Globals {
     pub(crate) profile: Option<String>,
+    /// `-t`: the target of a bundle.
+    pub(crate) target: Option<String>,
     pub(crate) output: OutputFormat,
     pub(crate) trace: Trace,
 }
@@ -76,6 +79,47 @@ impl Context<'_> {
         Ok(settings)
     }
 
+    /// As [`Context::settings`], for the commands of a workspace: the bundle that the current folder belongs to decides first, unless `--profile` names a profile and `-t` no
+    /// target. On a terminal, a host that only the bundle names is confirmed once.
+    pub(crate) fn workspace_settings(&self) -> Result<Settings> {
+        let selection = self.with_bundle(self.selection())?;
+        if selection.bundle.is_none() {
+            return self.settings();
+        }
+        let mut settings = Settings::resolve(&selection, &self.env, &self.file)?;
+        if settings.get(Attr::Host).is_none() && settings.get(Attr::Profile).is_none() {
+            // The bundle says nothing of it.
+            return self.settings();
+        }
+        self.remark(&settings);
+        if let (Some(sourced), Ok(Some(host))) = (settings.unknown_host(), settings.host())
+            && self.ui.can_prompt()
+            && chain::has_anything_to_send(&settings, &self.env)
+        {
+            self.ui.note(&format!("{host} is named by the {} and by none of your profiles or variables.", sourced.source.place()));
+            if self.ui.prompter().confirm(&format!("Send your credentials to {host}, now and from now on"))? {
+                bundle::confirm(&self.env, &host)?;
+                settings.confirm_host();
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Adds the bundle that counts for the commands of a workspace.
+    ///
+    /// # Errors
+    /// If there is one that cannot be read.
+    pub(crate) fn with_bundle(&self, mut selection: Selection) -> Result<Selection> {
+        let target = self.globals.target.as_deref();
+        if selection.profile.is_none() || target.is_some() {
+            selection.bundle = Bundle::in_force(&self.env, target)?;
+            if let (None, Some(target)) = (&selection.bundle, target) {
+                self.ui.warn(&format!("target {} has no effect: neither this folder nor one above it has a {}", text::quoted(target), bundle::FILE_NAMES[0]));
+            }
+        }
+        Ok(selection)
+    }
+
     /// The account that the settings lead to: as [`Context::workspace`], but where nothing names a host the profile of an account counts, and no workspace is named.
     pub(crate) fn account(&self) -> Result<Workspace> {
         let mut selection = self.selection();
@@ -116,7 +160,7 @@ impl Context<'_> {
 
     /// The workspace that the settings lead to. Connects with the first request only.
     pub(crate) fn workspace(&self) -> Result<Workspace> {
-        let settings = self.settings()?;
+        let settings = self.workspace_settings()?;
         self.workspace_of(settings)
     }
 

@@ -50,6 +50,11 @@ pub(crate) const FALLBACK_CLI: &str = "DATABRICKS_FALLBACK_CLI";
 /// How many programs have handed over to each other so far.
 pub(crate) const FALLBACK_DEPTH: &str = "DATABRICKS_FALLBACK_DEPTH";
 pub(crate) const BUNDLE_ROOT: &str = "DATABRICKS_BUNDLE_ROOT";
+pub(crate) const BUNDLE_TARGET: &str = "DATABRICKS_BUNDLE_TARGET";
+/// The old name of [`BUNDLE_TARGET`].
+pub(crate) const BUNDLE_ENV: &str = "DATABRICKS_BUNDLE_ENV";
+/// Before the name of a bundle's variable.
+pub(crate) const BUNDLE_VARIABLE_PREFIX: &str = "BUNDLE_VAR_";
 pub(crate) const LOG_LEVEL: &str = "DATABRICKS_LOG_LEVEL";
 pub(crate) const LOG_FILE: &str = "DATABRICKS_LOG_FILE";
 pub(crate) const CACHE_DIR: &str = "DATABRICKS_CACHE_DIR";
@@ -155,7 +160,8 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (TOKEN_CACHE_DIR, "The folder of token-cache.json; otherwise ~/.databricks."),
     (FALLBACK_CLI, "The official CLI, to run the commands that this program does not have; see: databricks help fallback."),
     (FALLBACK_DEPTH, "How many programs have handed over to each other so far; set for the official CLI, so that no circle comes about."),
-    (BUNDLE_ROOT, "The folder of a bundle; its host counts for the official CLI, so that it gets no credential from here."),
+    (BUNDLE_ROOT, "The folder of the bundle whose host and profile count; otherwise the folder with a databricks.yml above the current one."),
+    (BUNDLE_TARGET, "The target of the bundle, where -t names none; DATABRICKS_BUNDLE_ENV is its old name."),
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),

@@ -67,6 +67,14 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
     Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
 }
 
+/// As [`read`], for files that this tool never writes: leaves everything beside it alone.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_foreign(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+}
+
 /// A file's bytes, and who else may read them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Contents {

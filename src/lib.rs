@@ -222,7 +222,9 @@ fn globals(env: &Env, ui: &Ui, matches: &ArgMatches, words: &[&str]) -> Result<G
         Some(path) => Trace::to(files::append(std::path::Path::new(path))?),
     };
     let profile = arguments::text(matches, "profile").filter(|name| !name.is_empty()).map(ToOwned::to_owned);
-    Ok(Globals { profile, output, trace })
+    let given = |name| arguments::text(matches, name).filter(|name| !name.is_empty()).map(ToOwned::to_owned);
+    let target = given("target").or_else(|| given("environment"));
+    Ok(Globals { profile, target, output, trace })
 }
 
 fn output_format(text: &str) -> Option<OutputFormat> {

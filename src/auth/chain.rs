@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::auth::methods::FOREIGN;
+use crate::auth::methods::{FOREIGN, databricks_cli};
 use crate::auth::session::{Ended, NoSignIn};
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
@@ -31,28 +31,31 @@ pub(crate) fn choose(settings: &Settings, env: &Env) -> Result<&'static Method> 
 /// # Errors
 /// As [`choose`]; if a secret of a profile would go to another host than the profile's; or, with what each method said, if none works.
 pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credential> {
+    let mut attempts = Vec::new();
+    let mut credential = try_all(settings, ports, &mut attempts)?;
+    let used = credential.method;
+    credential.remarks.extend(attempts.iter().map(|attempt| format!("{} did not work ({}); {used} is used", attempt.method.name, attempt.reason)));
+    Ok(credential)
+}
+
+/// As [`acquire`]; what did not work on the way is in `attempts`, also where nothing does.
+pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec<Attempt>) -> Result<Credential> {
     let env = ports.env;
     let host = || settings.host()?.ok_or_else(|| anyhow::Error::from(nothing_applies(settings, env, &[])));
     if let Some(name) = settings.text(Attr::AuthType) {
         let method = named(settings, env, name)?;
-        check_bound(settings, method)?;
+        check_destination(settings, method)?;
         return (method.acquire)(settings, host()?, ports);
     }
-    let mut attempts = Vec::new();
     for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings, env).is_ok()) {
-        check_bound(settings, method)?;
+        check_destination(settings, method)?;
         match (method.acquire)(settings, host()?, ports) {
-            Ok(mut credential) => {
-                credential
-                    .remarks
-                    .extend(attempts.iter().map(|(tried, error): &Attempt| format!("{} did not work ({error:#}); {} is used", tried.name, method.name)));
-                return Ok(credential);
-            }
-            Err(error) => attempts.push((method, error)),
+            Ok(credential) => return Ok(credential),
+            Err(error) => attempts.push(Attempt::of(method, &error)),
         }
     }
-    let failure = nothing_applies(settings, env, &attempts);
-    let signed_out = !attempts.is_empty() && attempts.iter().all(|(_, error)| error.downcast_ref::<NoSignIn>().is_some());
+    let failure = nothing_applies(settings, env, attempts);
+    let signed_out = !attempts.is_empty() && attempts.iter().all(|attempt| attempt.signed_out);
     Err(Unconfigured { failure, signed_out }.into())
 }
 
@@ -74,7 +77,81 @@ impl std::fmt::Display for Unconfigured {
 impl std::error::Error for Unconfigured {}
 
 /// A method that had all it needs, and why it did not work.
-type Attempt = (&'static Method, anyhow::Error);
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) method: &'static Method,
+    /// On one line.
+    pub(crate) reason: String,
+    /// What the method says is to be done about it.
+    hints: Vec<String>,
+    /// Whether all it lacks is that somebody signs in.
+    signed_out: bool,
+}
+
+impl Attempt {
+    fn of(method: &'static Method, error: &anyhow::Error) -> Self {
+        let reason = text::one_line(&format!("{error:#}")).into_owned();
+        let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<Ended>().map(|Ended(failure)| failure));
+        let hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
+        Self { method, reason, hints, signed_out: error.downcast_ref::<NoSignIn>().is_some() }
+    }
+}
+
+/// The methods that ask nobody: what they say is certain.
+const LOCAL: [&str; 3] = ["pat", "basic", "netrc"];
+
+/// Which method [`acquire`] would use, as far as that can be said without asking anybody: files, environment and token store are looked at, and a method that would have to
+/// ask a server counts as one that works.
+///
+/// # Errors
+/// As [`acquire`].
+pub(crate) fn foresee(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec<Attempt>) -> Result<&'static Method> {
+    let env = ports.env;
+    let look = |method: &'static Method| -> Result<()> {
+        let Some(host) = settings.host()? else { return Ok(()) };
+        match method.name {
+            name if LOCAL.contains(&name) => (method.acquire)(settings, host, ports).map(drop),
+            name if name == databricks_cli::METHOD.name => databricks_cli::look(settings, &host, ports).map(drop),
+            _ => Ok(()),
+        }
+    };
+    if let Some(name) = settings.text(Attr::AuthType) {
+        let method = named(settings, env, name)?;
+        check_destination(settings, method)?;
+        return look(method).map(|()| method);
+    }
+    for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings, env).is_ok()) {
+        check_destination(settings, method)?;
+        match look(method) {
+            Ok(()) => return Ok(method),
+            Err(error) => attempts.push(Attempt::of(method, &error)),
+        }
+    }
+    Err(nothing_applies(settings, env, attempts).into())
+}
+
+/// Methods whose credential was made for the very host that is asked: nobody else's word can lead it elsewhere.
+const BOUND_BY_NATURE: [&str; 2] = ["databricks-cli", "netrc"];
+
+/// Whether a method may send a credential to the host in force.
+///
+/// # Errors
+/// If only a bundle names the host, or a secret belongs to another one.
+fn check_destination(settings: &Settings, method: &Method) -> Result<()> {
+    if !BOUND_BY_NATURE.contains(&method.name) {
+        settings.check_known()?;
+    }
+    check_bound(settings, method)
+}
+
+/// Whether there is anything that could be sent to a host whoever names it: what has to be asked before.
+pub(crate) fn has_anything_to_send(settings: &Settings, env: &Env) -> bool {
+    let usable = |method: &&Method| match settings.text(Attr::AuthType) {
+        Some(named) => method.name == named,
+        None => method.automatic,
+    };
+    METHODS.iter().copied().filter(usable).any(|method| !BOUND_BY_NATURE.contains(&method.name) && method.ready(settings, env).is_ok())
+}
 
 /// Holds the secrets of a method to the host that they belong to.
 ///
@@ -117,10 +194,9 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
     ));
-    for (method, error) in attempts {
-        failure = failure.hint(format!("{} did not work: {}", method.name, text::one_line(&format!("{error:#}"))));
-        let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<Ended>().map(|Ended(failure)| failure));
-        failure = own.into_iter().flat_map(Failure::hints).fold(failure, |failure, hint| failure.hint(hint.clone()));
+    for Attempt { method, reason, hints, .. } in attempts {
+        failure = failure.hint(format!("{} did not work: {reason}", method.name));
+        failure = hints.iter().fold(failure, |failure, hint| failure.hint(hint.clone()));
     }
     for method in METHODS.iter().filter(|method| method.automatic) {
         if let Err(skip) = method.ready(settings, env) {

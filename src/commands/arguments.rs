@@ -88,7 +88,7 @@ pub(crate) fn globals(command: clap::Command) -> clap::Command {
     command
         .arg(global(value("profile", "profile", "The profile of the profile file to use").short('p')))
         .arg(global(value("output", "text|json", "How to print").short('o')))
-        .arg(global(value("target", "name", "Accepted for scripts; bundles are not read by this version").short('t')))
+        .arg(global(value("target", "name", "The target of the bundle (databricks.yml) whose host and profile count").short('t')))
         .arg(global(switch("debug", "Show requests and replies on standard error, without their secrets")))
         .arg(global(value("log-level", "trace|debug|info|warn|error|disabled", "What to write").hide(true)))
         .arg(global(value("log-file", "path", "Where --debug writes").hide(true)))

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::auth::{Lasting, Ports, Want, chain};
 use crate::config::attributes::Attr;
+use crate::config::bundle;
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings, Source};
 use crate::env::{self, Env};
@@ -45,9 +46,6 @@ const OWN_AUTH_TYPES: &[&str] = &["netrc"];
 
 /// Commands that choose a host by themselves: a token in their environment could go to it.
 const CHOOSING_A_HOST: &[&str] = &["auth", "bundle", "labs"];
-
-/// A folder with one of these, or below it, has a host of its own, which wins over that of the environment while a token of the environment stays.
-const BUNDLE_FILES: &[&str] = &["databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml"];
 
 /// So many programs handing over to each other are a circle.
 const DEEPEST: u32 = 8;
@@ -158,9 +156,10 @@ fn cannot_start(program: &Path, error: &std::io::Error) -> anyhow::Error {
         .into()
 }
 
+/// A bundle has a host of its own, which wins over that of the environment while a token of the environment stays.
 fn is_in_a_bundle(env: &Env) -> bool {
     let Ok(folder) = std::env::current_dir() else { return true };
-    env.path(env::BUNDLE_ROOT).is_some() || folder.ancestors().any(|folder| BUNDLE_FILES.iter().any(|name| folder.join(name).symlink_metadata().is_ok()))
+    env.path(env::BUNDLE_ROOT).is_some() || folder.ancestors().any(|folder| bundle::FILE_NAMES.iter().any(|name| folder.join(name).symlink_metadata().is_ok()))
 }
 
 /// The value of `--profile` or `-p`, wherever it stands before a lone `--`; the last one counts.

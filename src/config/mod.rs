@@ -1,7 +1,8 @@
 //! The profile file and the settings: the file's dialect, its lossless editing, the table of attributes, and the one resolution that says which value wins. Beside it the
-//! other file in which users keep credentials, `.netrc`.
+//! other file in which users keep credentials, `.netrc`, and the one that says where a project is at home, `databricks.yml`.
 
 pub(crate) mod attributes;
+pub(crate) mod bundle;
 pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod lines;
@@ -10,3 +11,4 @@ pub(crate) mod netrc;
 mod oracle_tests;
 pub(crate) mod plain;
 pub(crate) mod settings;
+mod yaml;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::attributes::{ATTRIBUTES, Attr, COUNT, Reading};
+use crate::config::bundle::{self, Bundle};
 use crate::config::document::Field;
 use crate::config::file::{self, DEFAULT_PROFILE, Profile, ProfileFile};
 use crate::config::plain::SETTINGS_SECTION;
@@ -28,6 +29,8 @@ pub(crate) enum Source {
     Flag(&'static str),
     /// An environment variable.
     Env(&'static str),
+    /// A line of a bundle.
+    Bundle { path: PathBuf, line: usize },
     /// A line of the profile file.
     File { path: PathBuf, section: String, line: usize },
     /// Followed from other values, such as the ids in the query of the host.
@@ -41,6 +44,7 @@ impl fmt::Display for Source {
             Self::Flag(name) => write!(formatter, "{name} flag"),
             Self::Env(name) => write!(formatter, "{name} environment variable"),
             Self::File { path, .. } => write!(formatter, "{} config file", path.display()),
+            Self::Bundle { .. } => formatter.write_str("bundle"),
             Self::Derived => Ok(()),
         }
     }
@@ -51,6 +55,7 @@ impl Source {
     pub(crate) fn place(&self) -> String {
         match self {
             Self::File { path, section, line } => format!("profile {} ({}:{line})", text::quoted(section), path.display()),
+            Self::Bundle { path, line } => format!("bundle ({}:{line})", path.display()),
             other => other.to_string(),
         }
     }
@@ -104,6 +109,8 @@ pub(crate) struct Selection {
     pub(crate) host: Option<String>,
     /// Taken when nothing else names a profile; a section that is missing is then no error. Compat: `auth env` assumes `DEFAULT`, whatever the default profile is.
     pub(crate) fallback_profile: Option<&'static str>,
+    /// The bundle that counts, if any: its values win over all but those of flags.
+    pub(crate) bundle: Option<Bundle>,
 }
 
 /// The attributes in force.
@@ -114,6 +121,19 @@ pub(crate) struct Settings {
     /// The host of the profile in use, as written there, even if another host won.
     profile_host: Option<String>,
     profile_missing: bool,
+    /// Where the user named the host of the bundle too; `None` where no bundle decides the host.
+    bundle_host: Option<Known>,
+    /// The host of the environment, where that of a bundle won over it.
+    env_host: Option<String>,
+}
+
+/// Who knows the host that a bundle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The user, by a profile, a variable or a confirmation.
+    ByUser,
+    /// Nobody else.
+    ByBundle,
 }
 
 /// Which profile is used, and how it came to be.
@@ -121,6 +141,8 @@ enum Choice {
     Named(String, Source),
     /// `DEFAULT`, because nothing names another: its absence is no error.
     Assumed(String),
+    /// The profile of the host that a bundle names.
+    Matched(String),
     None,
 }
 
@@ -157,7 +179,7 @@ impl Settings {
     }
 
     fn empty() -> Self {
-        Self { values: [const { None }; COUNT], shadowed: Vec::new(), profile_host: None, profile_missing: false }
+        Self { values: [const { None }; COUNT], shadowed: Vec::new(), profile_host: None, profile_missing: false, bundle_host: None, env_host: None }
     }
 
     /// As [`Settings::resolve`] without judging the outcome: what `auth describe` shows also when it cannot work.
@@ -169,11 +191,14 @@ impl Settings {
         if env.get(env::CONFIG_FILE).is_some() {
             settings.put_env(Attr::ConfigFile, env);
         }
+        for field in selection.bundle.iter().flat_map(|bundle| &bundle.fields).filter(|field| field.attr != Attr::Profile) {
+            settings.put(field.attr, &field.text, Source::Bundle { path: field.path.clone(), line: field.line });
+        }
         let choice = choose_profile(selection, env, file)?;
         match &choice {
             Choice::Named(name, source) => {
                 settings.put(Attr::Profile, name, source.clone());
-                if matches!(source, Source::Flag(_)) {
+                if matches!(source, Source::Flag(_) | Source::Bundle { .. }) {
                     settings.fill_from_env(env, |attr| attr.row().family.is_none() && attr != Attr::Host && !BOUND_TO_THE_PROFILE.contains(&attr));
                     settings.fill_from_profile(name, file)?;
                     settings.fill_from_env(env, |attr| (attr.row().family.is_some() || attr == Attr::Host) && !BOUND_TO_THE_PROFILE.contains(&attr));
@@ -187,8 +212,17 @@ impl Settings {
                 settings.fill_from_env(env, |_| true);
                 settings.fill_from_profile(name, file)?;
             }
+            Choice::Matched(name) => {
+                settings.put(Attr::Profile, name, Source::Derived);
+                settings.fill_from_env(env, |_| true);
+                settings.fill_from_profile(name, file)?;
+            }
             Choice::None => settings.fill_from_env(env, |_| true),
         }
+        if let (Choice::Named(..), Some(field)) = (&choice, selection.bundle.as_ref().and_then(|bundle| bundle.get(Attr::Profile))) {
+            settings.put(Attr::Profile, &field.text, Source::Bundle { path: field.path.clone(), line: field.line });
+        }
+        settings.judge_bundle(env, file)?;
         settings.take_ids_from_host();
         settings.profile_missing &= matches!(choice, Choice::Named(..));
         Ok(settings)
@@ -199,6 +233,7 @@ impl Settings {
         if let Some(failure) = self.missing_profile(file) {
             return Err(failure.into());
         }
+        self.check_agreement()?;
         for row in &ATTRIBUTES {
             if let Some(Sourced { value, source }) = self.get(row.attr)
                 && let Some(wanted) = unreadable(row.reading, value.reveal())
@@ -312,6 +347,13 @@ impl Settings {
     /// # Errors
     /// If the secret stands in a profile whose own host is not the host in force.
     pub(crate) fn check_bound(&self, attr: Attr) -> Result<()> {
+        if let (Some(Sourced { source: Source::Env(variable), .. }), Some(own)) = (self.get(attr), &self.env_host) {
+            let used = self.get(Attr::Host).map(|host| (text::one_line(host.value.reveal()).into_owned(), host.source.place())).unwrap_or_default();
+            return Err(Failure::new(format!("{variable} belongs to {} ({}) and is not sent to {}", text::one_line(own), env::HOST, used.0))
+                .hint(format!("The host {} comes from the {}", used.0, used.1))
+                .hint(format!("Unset {variable} to use the profile of that host, or leave the bundle aside: --profile NAME"))
+                .into());
+        }
         let (Some(Sourced { source: Source::File { section, .. }, .. }), Some(host)) = (self.get(attr), self.get(Attr::Host)) else { return Ok(()) };
         let (Some(own), Some(used)) = (&self.profile_host, self.host()?) else { return Ok(()) };
         if Host::parse(own).is_ok_and(|own| own == used) {
@@ -326,11 +368,80 @@ impl Settings {
             .into())
     }
 
-    /// Values of different origin that act together: a credential from the environment that goes to the host of a profile.
+    /// Finds out whether the user knows the host that a bundle names.
+    fn judge_bundle(&mut self, env: &Env, file: &ProfileFile) -> Result<()> {
+        let is_of_bundle = |attr| self.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::Bundle { .. }));
+        let known = if is_of_bundle(Attr::Host) {
+            // An address that is none is told where the host is asked for.
+            let Ok(Some(host)) = self.host() else { return Ok(()) };
+            let same = |text: &str| Host::parse(text).is_ok_and(|other| other == host);
+            let of_env = env.get(env::HOST);
+            self.env_host = of_env.filter(|other| !same(other)).map(ToOwned::to_owned);
+            let of_profiles = || Ok::<_, anyhow::Error>(file.hosts()?.any(|(_, other)| same(&other)));
+            of_env.is_some_and(same) || of_profiles()? || bundle::is_confirmed(env, &host)
+        } else if self.get(Attr::Host).is_none() && is_of_bundle(Attr::AzureWorkspaceResourceId) {
+            let id = self.text(Attr::AzureWorkspaceResourceId).unwrap_or_default();
+            let same = |other: &str| other.eq_ignore_ascii_case(id);
+            env.get(env::AZURE_RESOURCE_ID).is_some_and(same)
+                || file.profiles()?.iter().any(|profile| profile.get(Attr::AzureWorkspaceResourceId).is_some_and(|other| same(&other)))
+        } else {
+            return Ok(());
+        };
+        self.bundle_host = Some(if known { Known::ByUser } else { Known::ByBundle });
+        Ok(())
+    }
+
+    /// A profile and a bundle that are used together must mean the same host.
+    fn check_agreement(&self) -> Result<()> {
+        let (Some(Sourced { source: source @ Source::Bundle { .. }, value }), Some(own)) = (self.get(Attr::Host), &self.profile_host) else { return Ok(()) };
+        let parsed = |text: &str| Host::parse(text).ok();
+        if parsed(own).is_some() && parsed(own) == parsed(value.reveal()) {
+            return Ok(());
+        }
+        let profile = self.get(Attr::Profile).map(|profile| profile.source.place()).unwrap_or_default();
+        Err(Failure::new(format!(
+            "cannot resolve bundle auth configuration: the host in the profile ({}) doesn’t match the host configured in the bundle ({})",
+            text::one_line(own),
+            text::one_line(value.reveal())
+        ))
+        .hint(format!(
+            "The profile {} comes from the {profile}, the host from the {}",
+            text::quoted(self.text(Attr::Profile).unwrap_or_default()),
+            source.place()
+        ))
+        .hint("To use the profile alone: --profile NAME without -t")
+        .into())
+    }
+
+    /// The host that nobody but a bundle names.
+    pub(crate) fn unknown_host(&self) -> Option<&Sourced> {
+        self.bundle_host.filter(|known| *known == Known::ByBundle)?;
+        self.get(Attr::Host).or_else(|| self.get(Attr::AzureWorkspaceResourceId))
+    }
+
+    /// The user said that the host of the bundle is theirs.
+    pub(crate) fn confirm_host(&mut self) {
+        self.bundle_host = Some(Known::ByUser);
+    }
+
+    /// Holds credentials back from a host that nobody but a bundle names: a checkout must not lead them anywhere.
+    ///
+    /// # Errors
+    /// If the host is such a one.
+    pub(crate) fn check_known(&self) -> Result<()> {
+        let Some(Sourced { value, source }) = self.unknown_host() else { return Ok(()) };
+        let shown = text::one_line(value.reveal());
+        Err(Failure::new(format!("nothing is sent to {shown}, which only the {} names", source.place()))
+            .hint(format!("If you trust it: {}={shown}, or a profile for it: databricks configure --host {shown} --profile NAME", env::HOST))
+            .hint("To leave the bundle aside: --profile NAME")
+            .into())
+    }
+
+    /// Values of different origin that act together: a credential from the environment that goes to the host of a profile or a bundle.
     pub(crate) fn mixture(&self) -> Option<String> {
         let (attr, credential) =
             self.iter().find(|(attr, sourced)| attr.row().secret && attr.row().family.is_some() && matches!(sourced.source, Source::Env(_)))?;
-        let host = self.get(Attr::Host).filter(|host| matches!(host.source, Source::File { .. }))?;
+        let host = self.get(Attr::Host).filter(|host| matches!(host.source, Source::File { .. } | Source::Bundle { .. }))?;
         let shadowed = self.shadowed.iter().find(|shadowed| shadowed.attr == attr && shadowed.differs);
         let instead = if shadowed.is_some() { format!(" (and not the {} of that profile)", attr.name()) } else { String::new() };
         Some(format!("the {} from the {} is used{instead} with the host from {}", attr.name(), credential.source, host.source.place()))
@@ -422,19 +533,25 @@ impl Settings {
 }
 
 /// With `--profile` the environment never sets these: they say which workspace and method the profile means.
-const BOUND_TO_THE_PROFILE: [Attr; 6] = [Attr::WorkspaceId, Attr::AccountId, Attr::AuthType, Attr::DiscoveryUrl, Attr::Audience, Attr::Cloud];
+pub(crate) const BOUND_TO_THE_PROFILE: [Attr; 6] = [Attr::WorkspaceId, Attr::AccountId, Attr::AuthType, Attr::DiscoveryUrl, Attr::Audience, Attr::Cloud];
 
 fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Result<Choice> {
-    let named = match (&selection.profile, env.get(env::CONFIG_PROFILE)) {
-        (Some(name), _) => Some((name.as_str(), Source::Flag(if selection.by_host { "--host" } else { "--profile" }))),
-        (None, Some(name)) => Some((name, Source::Env(env::CONFIG_PROFILE))),
-        (None, None) => None,
+    let of_bundle = |attr| selection.bundle.as_ref().and_then(|bundle| bundle.get(attr));
+    let named = match (&selection.profile, env.get(env::CONFIG_PROFILE), of_bundle(Attr::Profile)) {
+        (Some(name), ..) => Some((name.as_str(), Source::Flag(if selection.by_host { "--host" } else { "--profile" }))),
+        (None, Some(name), _) => Some((name, Source::Env(env::CONFIG_PROFILE))),
+        (None, None, Some(field)) => Some((field.text.as_str(), Source::Bundle { path: field.path.clone(), line: field.line })),
+        (None, None, None) => None,
     };
     if let Some((name, source)) = named {
         return named_profile(name, source, file);
     }
     if let Some(name) = selection.fallback_profile {
         return Ok(Choice::Assumed(name.to_owned()));
+    }
+    if let Some(host) = of_bundle(Attr::Host) {
+        let workspace = of_bundle(Attr::WorkspaceId).map(|field| field.text.as_str()).or_else(|| env.get(env::WORKSPACE_ID));
+        return profile_of_host(&host.text, workspace, file);
     }
     if selection.host.is_some() || env.get(env::HOST).is_some() {
         return Ok(Choice::None);
@@ -444,6 +561,34 @@ fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Resul
     }
     let has_host = file.document()?.and_then(|document| document.get(DEFAULT_PROFILE, Attr::Host.name())).is_some_and(|host| !host.is_empty());
     Ok(if has_host { Choice::Assumed(DEFAULT_PROFILE.to_owned()) } else { Choice::None })
+}
+
+/// The profile of the host that a bundle names; of several the one with the same workspace id.
+fn profile_of_host(host: &str, workspace: Option<&str>, file: &ProfileFile) -> Result<Choice> {
+    let (host, ids) = Host::parse_address(host)?;
+    let profiles = file.profiles()?;
+    let mut fitting: Vec<&Profile<'_>> =
+        profiles.iter().filter(|profile| profile.get(Attr::Host).is_some_and(|own| Host::parse(&own).is_ok_and(|own| own == host))).collect();
+    let workspace = workspace.or(ids.workspace_id.as_deref());
+    if let Some(wanted) = workspace
+        && fitting.len() > 1
+    {
+        fitting.retain(|profile| profile.get(Attr::WorkspaceId).is_some_and(|own| own == wanted));
+    }
+    match fitting.as_slice() {
+        [] => Ok(Choice::None),
+        [only] => Ok(Choice::Matched(only.name.to_owned())),
+        several => {
+            let names: Vec<_> = several.iter().map(|profile| text::one_line(profile.name)).collect();
+            let names = names.join(", ");
+            Err(Failure::new(format!(
+                "{host}: multiple profiles matched: {names}: please set {} or provide --profile flag to specify one",
+                env::CONFIG_PROFILE
+            ))
+            .hint(format!("Or write the one that is meant into the bundle, beside the host: workspace.profile ({names})"))
+            .into())
+        }
+    }
 }
 
 fn named_profile(name: &str, source: Source, file: &ProfileFile) -> Result<Choice> {

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::auth::oauth::CLIENT_ID;
 use crate::auth::oauth::server::{ClientProof, Refused, Server};
-use crate::auth::session::{self, Ended, Slot};
+use crate::auth::session::{self, Ended, NoSignIn, Slot};
 use crate::auth::{Credential, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError, Repeat};
 use crate::secret::Secret;
-use crate::storage::StoredToken;
+use crate::storage::{self, StoredToken};
 use crate::text;
 
 pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, obstacle: no_obstacle, acquire };
@@ -27,6 +27,21 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     let lock = lock_name(&host);
     let living = session::living(&Slot { keys: &keys, lock: &lock, spends: true, renew: &renew }, ports)?;
     Ok(Credential::bearer(host, METHOD.name, living.token, living.remarks))
+}
+
+/// The sign-in as it is in the store: nothing is renewed, nobody is asked.
+///
+/// # Errors
+/// If there is none, or the store cannot be read.
+pub(crate) fn look(settings: &Settings, host: &Host, ports: &Ports<'_>) -> Result<StoredToken> {
+    let keys = keys(settings.text(Attr::Profile), host, settings.text(Attr::AccountId));
+    let opened = storage::open_for_reading(ports.env, &(ports.storage)()?)?;
+    for key in &keys {
+        if let Some(token) = opened.store.load(key)? {
+            return Ok(token);
+        }
+    }
+    Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into())
 }
 
 /// The keys of a sign-in in the store: the name of the profile, and nothing else if there is one; without a profile the address of the host.

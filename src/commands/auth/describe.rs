@@ -6,14 +6,18 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde::Serialize;
 
-use crate::auth::chain;
-use crate::auth::{METHODS, TOKEN_USER};
+use crate::auth::chain::{self, Attempt};
+use crate::auth::methods::databricks_cli;
+use crate::auth::{METHODS, TOKEN_USER, Want};
+use crate::clock;
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::netrc::{Listed, NetrcFile};
+use crate::config::plain::SETTINGS_SECTION;
 use crate::config::settings::{Settings, Source, Value};
-use crate::context::{Context, OutputFormat};
-use crate::env::Env;
+use crate::context::{Context, OutputFormat, Workspace};
+use crate::env::{self, Env};
+use crate::storage::{self, Mode, ModeSource, StoredToken};
 use crate::text;
 
 pub(crate) static COMMAND: Command = Command {
@@ -34,7 +38,7 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 /// What a masked secret looks like.
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 
 /// One attribute with what is to be said of it.
 struct Row {
@@ -55,6 +59,26 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     details: Details,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_storage: Option<StorageEntry>,
+}
+
+/// Where the sign-in is kept: `mode`, `location` and `source` are read by scripts.
+#[derive(Serialize)]
+struct StorageEntry {
+    mode: &'static str,
+    location: String,
+    source: String,
+    /// RFC 3339, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry: Option<String>,
+}
+
+/// A method that was tried, in the order of trying.
+#[derive(Serialize)]
+struct AttemptEntry {
+    method: &'static str,
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -65,6 +89,8 @@ struct Details {
     host: Option<String>,
     configuration: BTreeMap<&'static str, Entry>,
     methods: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptEntry>,
     shadowed: Vec<ShadowedEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     netrc: Vec<StrayEntry>,
@@ -107,43 +133,41 @@ struct ShadowedEntry {
 }
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
-    let selection = super::selection(context, matches)?;
+    let selection = super::workspace_selection(context, matches)?;
     let settings = Settings::gather(&selection, &context.env, &context.file)?;
     context.remark(&settings);
-    let method = settings.check(&context.file).and_then(|()| chain::choose(&settings, &context.env));
-    let outcome = method.as_ref().map(|method| *method).map_err(|error| format!("{error:#}"));
-    let outcome = outcome.and_then(|method| {
-        let user = if arguments::is_on(matches, "offline") {
-            context.credential(&settings).map(|_| None)
-        } else {
-            super::identity(context, settings.clone()).map(Some)
-        };
-        // What to do about it is said below; of the server's refusal only its own words count here.
-        user.map(|user| (method, user)).map_err(|error| format!("{error:#}").split("\n\n").next().unwrap_or_default().to_owned())
-    });
-    let used = method.ok().map(|method| method.name);
+    let mut attempts = Vec::new();
+    let (used, outcome) = find_out(context, &settings, arguments::is_on(matches, "offline"), &mut attempts);
     let rows = rows(&settings, used, arguments::is_on(matches, "sensitive"));
     let stray = stray(context, &settings, used);
     if context.globals.output == OutputFormat::Json {
-        let report = report(&settings, &context.env, &outcome, used, rows, stray);
+        let report = report(context, &settings, &outcome, used, &attempts, rows, stray);
         return context.ui.out_json_bare(&serde_json::to_string(&report)?);
     }
     match &outcome {
-        Ok((method, user)) => {
+        Ok(user) => {
             context.ui.out_line(&format!("Host: {}", settings.host()?.map_or(String::new(), |host| host.to_string())));
             if let Some(user) = user {
                 context.ui.out_line(&format!("User: {user}"));
             }
-            context.ui.out_line(&format!("Authenticated with: {}", method.name));
+            context.ui.out_line(&format!("Authenticated with: {}", used.unwrap_or_default()));
         }
-        Err(error) => context.ui.out_line(&format!("Unable to authenticate: {error}")),
+        Err(error) => {
+            context.ui.out_line(&format!("Unable to authenticate: {error}"));
+            for attempt in &attempts {
+                context.ui.out_line(&format!("  {}: {}", attempt.method.name, attempt.reason));
+            }
+        }
+    }
+    if let Some(place) = TokenPlace::of(context, &settings, used) {
+        place.print(context);
     }
     context.ui.out("-----\nCurrent configuration:\n");
     for row in &rows {
         context.ui.out_line(&format!("  {}", line(row, used)));
     }
     context.ui.out("-----\nMethods, in the order in which they are tried:\n");
-    for (name, word) in methods(&settings, &context.env, used) {
+    for (name, word) in methods(&settings, &context.env, used, &attempts) {
         context.ui.out_line(&format!("  {} {name}: {word}", if used == Some(name) { "✓" } else { "~" }));
     }
     let shadowed: Vec<_> = settings.shadowed().iter().filter(|shadowed| shadowed.differs).collect();
@@ -161,6 +185,81 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The method that is used, and what came of it: the name of the user where the workspace was asked.
+fn find_out(context: &Context<'_>, settings: &Settings, offline: bool, attempts: &mut Vec<Attempt>) -> (Option<&'static str>, Result<Option<String>, String>) {
+    // What to do about it is said below; of the server's refusal only its own words count here.
+    let said = |error: anyhow::Error| format!("{error:#}").split("\n\n").next().unwrap_or_default().to_owned();
+    let named = settings.text(Attr::AuthType).and_then(crate::auth::find).map(|method| method.name);
+    if let Err(error) = settings.check(&context.file) {
+        return (None, Err(said(error)));
+    }
+    if offline {
+        return match context.with_ports(Want::USUAL, |ports| chain::foresee(settings, ports, attempts)) {
+            Ok(method) => (Some(method.name), Ok(None)),
+            Err(error) => (named, Err(said(error))),
+        };
+    }
+    match context.with_ports(Want::USUAL, |ports| chain::try_all(settings, ports, attempts)) {
+        Err(error) => (named, Err(said(error))),
+        Ok(credential) => {
+            for remark in &credential.remarks {
+                context.ui.warn(remark);
+            }
+            let used = credential.method;
+            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.who());
+            (Some(used), user.map(Some).map_err(said))
+        }
+    }
+}
+
+/// Where the sign-in of `databricks-cli` is kept, and how long it lasts.
+struct TokenPlace {
+    mode: &'static str,
+    location: String,
+    source: String,
+    token: Option<StoredToken>,
+}
+
+impl TokenPlace {
+    /// `None` for the other auth types, which keep nothing that matters.
+    fn of(context: &Context<'_>, settings: &Settings, used: Option<&str>) -> Option<Self> {
+        let host = settings.host().ok().flatten().filter(|_| used == Some(databricks_cli::METHOD.name))?;
+        let choice = context.storage().ok()?;
+        let source = match choice.source {
+            ModeSource::Environment => format!("{} environment variable", env::AUTH_STORAGE),
+            ModeSource::Settings => format!("{} in [{SETTINGS_SECTION}] section of {}", storage::SETTING, context.file.path().ok()?.display()),
+            ModeSource::Default => "default".to_owned(),
+        };
+        let opened = storage::open_for_reading(&context.env, &choice).ok();
+        let mode = opened.as_ref().map_or(choice.mode, |opened| opened.mode);
+        // Compat: these words are in the JSON that scripts read.
+        let keyring = || format!("OS keyring (service: {})", storage::keyring::SERVICE);
+        let location = opened.filter(|_| mode == Mode::Plaintext).map_or_else(keyring, |opened| opened.store.location());
+        let token = context.with_ports(Want::USUAL, |ports| databricks_cli::look(settings, &host, ports)).ok();
+        Some(Self { mode: mode.name(), location, source, token })
+    }
+
+    fn print(&self, context: &Context<'_>) {
+        context.ui.out_line(&format!("Token storage: {}, {} (from {})", self.mode, self.location, self.source));
+        if let Some(token) = &self.token {
+            context.ui.out_line(&format!("Token: {}", lifetime(token)));
+        }
+    }
+}
+
+/// How long a token lasts, in words.
+fn lifetime(token: &StoredToken) -> String {
+    let renewal = if token.refresh_token.is_some() { "; it is renewed when it is needed" } else { "; it cannot be renewed: databricks auth login" };
+    match token.expiry {
+        None => format!("nobody knows when it expires{renewal}"),
+        Some(expiry) => {
+            let rest = expiry.duration_since(clock::now());
+            let words = if rest.is_positive() { format!("expires in {}", clock::rough(rest)) } else { format!("expired {} ago", clock::rough(rest)) };
+            format!("{words} ({}){renewal}", clock::minute(expiry))
+        }
+    }
 }
 
 /// The entries of `.netrc` for the host in use, where they are not what is used anyway; a file that cannot be read is told on standard error.
@@ -237,17 +336,20 @@ fn line(row: &Row, used: Option<&str>) -> String {
 }
 
 /// Each method with why it is used or not.
-fn methods(settings: &Settings, env: &Env, used: Option<&str>) -> Vec<(&'static str, String)> {
+pub(super) fn methods(settings: &Settings, env: &Env, used: Option<&str>, attempts: &[Attempt]) -> Vec<(&'static str, String)> {
     let named = settings.text(Attr::AuthType);
     METHODS
         .iter()
         .map(|method| {
+            let tried = attempts.iter().find(|attempt| attempt.method.name == method.name);
             let word = match (method.ready(settings, env), used == Some(method.name)) {
                 (_, true) => "used".to_owned(),
+                _ if tried.is_some() => format!("did not work: {}", tried.map(|attempt| attempt.reason.as_str()).unwrap_or_default()),
                 _ if !method.automatic && named != Some(method.name) => "used only where auth_type names it".to_owned(),
                 (Err(skip), _) => skip.to_string(),
                 (Ok(()), false) if named.is_some() => format!("could be used, but auth_type is {}", text::one_line(named.unwrap_or_default())),
-                (Ok(()), false) => "could be used, but another comes first".to_owned(),
+                (Ok(()), false) if used.is_some() => "could be used, but another comes first".to_owned(),
+                (Ok(()), false) => "has all it needs".to_owned(),
             };
             (method.name, word)
         })
@@ -255,10 +357,11 @@ fn methods(settings: &Settings, env: &Env, used: Option<&str>) -> Vec<(&'static 
 }
 
 fn report(
+    context: &Context<'_>,
     settings: &Settings,
-    env: &Env,
-    outcome: &Result<(&crate::auth::Method, Option<String>), String>,
+    outcome: &Result<Option<String>, String>,
     used: Option<&'static str>,
+    attempts: &[Attempt],
     rows: Vec<Row>,
     netrc: Vec<StrayEntry>,
 ) -> Report {
@@ -267,20 +370,22 @@ fn report(
             Some(Source::Flag(name)) => ("flag", (*name).to_owned()),
             Some(Source::Env(name)) => ("environment variable", (*name).to_owned()),
             Some(Source::File { path, .. }) => ("config file", path.display().to_string()),
+            Some(Source::Bundle { .. }) => ("bundle", String::new()),
             Some(Source::Derived) | None => ("dynamic configuration", String::new()),
         };
         (row.attr.name(), Entry { value: row.value, source: EntrySource { kind, name }, auth_type_mismatch: row.mismatch })
     };
     Report {
         status: if outcome.is_ok() { "success" } else { "error" },
-        username: outcome.as_ref().ok().and_then(|(_, user)| user.clone()),
+        username: outcome.as_ref().ok().and_then(Clone::clone),
         account_id: settings.text(Attr::AccountId).map(ToOwned::to_owned),
         error: outcome.as_ref().err().cloned(),
         details: Details {
             auth_type: used,
             host: settings.host().ok().flatten().map(|host| host.to_string()),
             configuration: rows.into_iter().map(entry).collect(),
-            methods: methods(settings, env, used).into_iter().collect(),
+            methods: methods(settings, &context.env, used, attempts).into_iter().collect(),
+            attempts: attempts.iter().map(|attempt| AttemptEntry { method: attempt.method.name, error: attempt.reason.clone() }).collect(),
             shadowed: settings
                 .shadowed()
                 .iter()
@@ -293,5 +398,11 @@ fn report(
                 .collect(),
             netrc,
         },
+        token_storage: TokenPlace::of(context, settings, used).map(|place| StorageEntry {
+            mode: place.mode,
+            location: place.location,
+            source: place.source,
+            expiry: place.token.and_then(|token| token.expiry).map(|expiry| expiry.to_string()),
+        }),
     }
 }

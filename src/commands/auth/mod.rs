@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use crate::commands::{Group, Node, arguments};
 use crate::config::attributes::Attr;
 use crate::config::file::Profile;
-use crate::config::settings::{Selection, Settings};
+use crate::config::settings::Selection;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::host::Host;
@@ -15,6 +15,7 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+mod explain;
 mod login;
 mod logout;
 mod netrc;
@@ -29,6 +30,7 @@ pub(crate) static GROUP: Group = Group {
     commands: &[
         Node::Command(&describe::COMMAND),
         Node::Command(&env::COMMAND),
+        Node::Command(&explain::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
         Node::Command(&netrc::COMMAND),
@@ -45,6 +47,15 @@ pub(crate) fn flags(command: clap::Command) -> clap::Command {
         .arg(arguments::value("host", "url", "The host whose profile is meant").global(true).help_heading("Flags"))
         .arg(arguments::value("account-id", "id", "The Databricks account").global(true).hide(true))
         .arg(arguments::value("workspace-id", "id", "The workspace").global(true).hide(true))
+}
+
+/// As [`selection`], with the bundle that counts for the commands of a workspace where `--host` names nothing.
+///
+/// # Errors
+/// As [`selection`], and if there is a bundle that cannot be read.
+fn workspace_selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
+    let selection = selection(context, matches)?;
+    if selection.by_host { Ok(selection) } else { context.with_bundle(selection) }
 }
 
 /// Which profile `--host` means: the only one with that host, or the default one among several.
@@ -98,12 +109,4 @@ fn selection(context: &Context<'_>, matches: &ArgMatches) -> Result<Selection> {
         }
     };
     Ok(selection)
-}
-
-/// What the workspace says about the credential of these settings: the name of the user.
-///
-/// # Errors
-/// As the chain or the workspace refuse.
-fn identity(context: &Context<'_>, settings: Settings) -> Result<String> {
-    context.workspace_of(settings)?.who()
 }

@@ -33,7 +33,7 @@ use crate::text;
 /// How long one call may take, as in the official CLI and `gh`.
 pub(crate) const KEYRING_LIMIT: Duration = Duration::from_secs(3);
 /// Under which the official CLI files its entries.
-const SERVICE: &str = "databricks-cli";
+pub(crate) const SERVICE: &str = "databricks-cli";
 
 /// Why the keyring did not do what it was asked. That there is no such entry is none of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
