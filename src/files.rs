@@ -67,6 +67,14 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
     Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
 }
 
+/// As [`read`], for files that other programs write and that are never written from here: nothing beside them is tidied up.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_only(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+}
+
 /// A file's bytes, and who else may read them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Contents {

@@ -118,6 +118,22 @@ impl Host {
         Ok((host, AddressIds::from_query(tail)))
     }
 
+    /// Cuts a whole address into its origin and the path with its query, as an endpoint is given: with its scheme, and without a fragment.
+    ///
+    /// # Errors
+    /// As [`Host::parse`]; the message never holds more of the address than its origin, because the path may be a secret.
+    pub(crate) fn split(url: &str) -> Result<(Self, &str), Failure> {
+        let url = url.trim();
+        let no_endpoint = || Failure::new("it is no address such as https://host.example/path");
+        let (scheme, rest) = url.split_once("://").ok_or_else(no_endpoint)?;
+        let (origin, path) = url.split_at(scheme.len() + 3 + rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = Self::parse(origin)?;
+        if path.contains(|c: char| c == '#' || c == '\\' || c.is_whitespace() || text::is_unsafe(c)) || !(path.is_empty() || path.starts_with('/')) {
+            return Err(no_endpoint());
+        }
+        Ok((host, if path.is_empty() { "/" } else { path }))
+    }
+
     /// The origin, as it is written to files and put before paths.
     pub(crate) fn as_str(&self) -> &str {
         &self.origin
@@ -281,6 +297,17 @@ mod tests {
         ] {
             let error = Host::parse(typed).expect_err(typed);
             assert!(!error.to_string().contains(text::is_unsafe), "{error}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_cut_into_origin_and_path() {
+        let (host, path) = Host::split(" https://H.example:443/a/b?x=1 ").expect("an endpoint");
+        assert_eq!((host.as_str(), path), ("https://h.example", "/a/b?x=1"));
+        assert_eq!(Host::split("http://127.0.0.1:80").expect("an endpoint").1, "/");
+        for url in ["h.example/secret", "https://h.example/secret#x", "https://h.example?secret", "https://h.example/secret x", "http://h.example/secret"] {
+            let error = Host::split(url).expect_err(url).to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 
