@@ -59,6 +59,17 @@ const DATABRICKS_DOMAINS: &[&str] = &[".databricks.com", ".databricks.us", ".azu
 const LONGEST_ADDRESS: usize = 2048;
 
 impl Host {
+    /// Where clouds answer a virtual machine's questions about itself. Only the machine's own hypervisor can be there, and it speaks plain http only.
+    pub(crate) fn instance_metadata() -> Self {
+        let origin = "http://169.254.169.254".to_owned();
+        Self { name_start: "http://".len(), name_end: origin.len(), origin }
+    }
+
+    /// Whether it is [`Host::instance_metadata`].
+    pub(crate) fn is_instance_metadata(&self) -> bool {
+        *self == Self::instance_metadata()
+    }
+
     /// Reads what a person or a file gives for a host: a bare name, an origin, or a whole address copied from the browser.
     ///
     /// The scheme defaults to https, path and query are dropped (the query's ids are returned by [`Host::parse_address`]).

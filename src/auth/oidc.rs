@@ -64,6 +64,13 @@ pub(crate) fn github_id_token(settings: &Settings, ports: &Ports<'_>, audience: 
     given(reply.value, &format!("the reply of GitHub Actions ({host})"))
 }
 
+/// What tells a job of GitHub Actions from every other.
+pub(crate) fn github_job(settings: &Settings) -> Secret {
+    let url = settings.text(Attr::ActionsIdTokenRequestUrl).unwrap_or_default();
+    let token = settings.secret(Attr::ActionsIdTokenRequestToken).map(Secret::expose).unwrap_or_default();
+    Secret::new([url, "\n", token].concat())
+}
+
 /// Variables that Azure Pipelines sets, in the order in which the address names them; the last one opens it.
 const AZURE_DEVOPS: [&str; 6] =
     [env::SYSTEM_COLLECTION_URI, env::SYSTEM_TEAM_PROJECT_ID, env::SYSTEM_HOST_TYPE, env::SYSTEM_PLAN_ID, env::SYSTEM_JOB_ID, env::SYSTEM_ACCESS_TOKEN];
@@ -91,6 +98,15 @@ pub(crate) fn azure_devops_url(env: &Env) -> Result<(Host, String)> {
     let path = path.trim_end_matches('/');
     let path = format!("{path}/{}/_apis/distributedtask/hubs/{}/plans/{}/jobs/{}/oidctoken?api-version=7.2-preview.1", project.1, hub.1, plan.1, job.1);
     Ok((host, path))
+}
+
+/// What tells a job of Azure Pipelines from every other.
+///
+/// # Errors
+/// As [`azure_devops_url`].
+pub(crate) fn azure_devops_job(env: &Env) -> Result<Secret> {
+    let (host, path) = azure_devops_url(env)?;
+    Ok(Secret::new([host.as_str(), &path, "\n", env.get(env::SYSTEM_ACCESS_TOKEN).unwrap_or_default()].concat()))
 }
 
 /// The id token of a job of Azure Pipelines; its audience is always `api://AzureADTokenExchange`.
