@@ -290,6 +290,7 @@ fn owned(request: &Request<'_>) -> Request<'static> {
         body: request.body.clone(),
         repeat: request.repeat,
         limit: request.limit,
+        hides_path: request.hides_path,
     }
 }
 

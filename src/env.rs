@@ -44,6 +44,24 @@ pub(crate) const CLOUD: &str = "DATABRICKS_CLOUD";
 pub(crate) const TOKEN_AUDIENCE: &str = "DATABRICKS_TOKEN_AUDIENCE";
 pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
 
+/// Holds an id token where `oidc_token_env` names no other variable.
+pub(crate) const OIDC_TOKEN: &str = "DATABRICKS_OIDC_TOKEN";
+// What Azure Pipelines tells a step of its job: <https://learn.microsoft.com/azure/devops/pipelines/build/variables>.
+pub(crate) const SYSTEM_ACCESS_TOKEN: &str = "SYSTEM_ACCESSTOKEN";
+pub(crate) const SYSTEM_COLLECTION_URI: &str = "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI";
+pub(crate) const SYSTEM_TEAM_PROJECT_ID: &str = "SYSTEM_TEAMPROJECTID";
+pub(crate) const SYSTEM_PLAN_ID: &str = "SYSTEM_PLANID";
+pub(crate) const SYSTEM_JOB_ID: &str = "SYSTEM_JOBID";
+pub(crate) const SYSTEM_HOST_TYPE: &str = "SYSTEM_HOSTTYPE";
+
+// Google's application default credentials.
+pub(crate) const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+pub(crate) const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
+pub(crate) const APPDATA: &str = "APPDATA";
+pub(crate) const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
+/// Our own, for tests: an address on loopback in the place of Google's services. No other address is taken.
+pub(crate) const GOOGLE_ENDPOINT: &str = "DATABRICKS_GOOGLE_ENDPOINT";
+
 // How the tool itself behaves.
 pub(crate) const OUTPUT_FORMAT: &str = "DATABRICKS_OUTPUT_FORMAT";
 pub(crate) const FALLBACK_CLI: &str = "DATABRICKS_FALLBACK_CLI";

@@ -59,6 +59,17 @@ const DATABRICKS_DOMAINS: &[&str] = &[".databricks.com", ".databricks.us", ".azu
 const LONGEST_ADDRESS: usize = 2048;
 
 impl Host {
+    /// Where clouds answer a virtual machine's questions about itself. Only the machine's own hypervisor can be there, and it speaks plain http only.
+    pub(crate) fn instance_metadata() -> Self {
+        let origin = "http://169.254.169.254".to_owned();
+        Self { name_start: "http://".len(), name_end: origin.len(), origin }
+    }
+
+    /// Whether it is [`Host::instance_metadata`].
+    pub(crate) fn is_instance_metadata(&self) -> bool {
+        *self == Self::instance_metadata()
+    }
+
     /// Reads what a person or a file gives for a host: a bare name, an origin, or a whole address copied from the browser.
     ///
     /// The scheme defaults to https, path and query are dropped (the query's ids are returned by [`Host::parse_address`]).
@@ -116,6 +127,22 @@ impl Host {
         let name_start = scheme.len() + "://".len();
         let host = Self { name_end: name_start + name.len(), name_start, origin: format!("{scheme}://{name}{port}") };
         Ok((host, AddressIds::from_query(tail)))
+    }
+
+    /// Cuts a whole address into its origin and the path with its query, as an endpoint is given: with its scheme, and without a fragment.
+    ///
+    /// # Errors
+    /// As [`Host::parse`]; the message never holds more of the address than its origin, because the path may be a secret.
+    pub(crate) fn split(url: &str) -> Result<(Self, &str), Failure> {
+        let url = url.trim();
+        let no_endpoint = || Failure::new("it is no address such as https://host.example/path");
+        let (scheme, rest) = url.split_once("://").ok_or_else(no_endpoint)?;
+        let (origin, path) = url.split_at(scheme.len() + 3 + rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = Self::parse(origin)?;
+        if path.contains(|c: char| c == '#' || c == '\\' || c.is_whitespace() || text::is_unsafe(c)) || !(path.is_empty() || path.starts_with('/')) {
+            return Err(no_endpoint());
+        }
+        Ok((host, if path.is_empty() { "/" } else { path }))
     }
 
     /// The origin, as it is written to files and put before paths.
@@ -281,6 +308,17 @@ mod tests {
         ] {
             let error = Host::parse(typed).expect_err(typed);
             assert!(!error.to_string().contains(text::is_unsafe), "{error}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_cut_into_origin_and_path() {
+        let (host, path) = Host::split(" https://H.example:443/a/b?x=1 ").expect("an endpoint");
+        assert_eq!((host.as_str(), path), ("https://h.example", "/a/b?x=1"));
+        assert_eq!(Host::split("http://127.0.0.1:80").expect("an endpoint").1, "/");
+        for url in ["h.example/secret", "https://h.example/secret#x", "https://h.example?secret", "https://h.example/secret x", "http://h.example/secret"] {
+            let error = Host::split(url).expect_err(url).to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

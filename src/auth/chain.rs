@@ -176,6 +176,8 @@ fn named(settings: &Settings, env: &Env, name: &str) -> Result<&'static Method> 
             settings.summary()
         ))
     };
+    let failure =
+        if name == "external-browser" { failure.hint("To sign in with the browser: databricks auth login; its auth type is databricks-cli") } else { failure };
     let failure = match text::closest(name, known.iter().copied()) {
         Some(close) => failure.hint(format!("Did you mean: auth_type = {close}")),
         None => failure,

@@ -17,9 +17,14 @@ use crate::secret::Secret;
 use crate::storage::{Choice, StoredToken};
 
 pub(crate) mod chain;
+pub(crate) mod federation;
+pub(crate) mod google;
 pub(crate) mod methods;
 #[allow(dead_code, reason = "the browser sign-in and the methods to come build on it")]
 pub(crate) mod oauth;
+#[allow(dead_code, reason = "the Azure methods take their id token from here too")]
+pub(crate) mod oidc;
+pub(crate) mod program;
 pub(crate) mod session;
 
 pub(crate) use methods::METHODS;

@@ -42,7 +42,7 @@ databricks.yml, or with DATABRICKS_BUNDLE_ROOT: there it may mean another host, 
 ";
 
 /// Our auth types that the official CLI does not have.
-const OWN_AUTH_TYPES: &[&str] = &["netrc"];
+const OWN_AUTH_TYPES: &[&str] = &["netrc", "token-command"];
 
 /// Commands that choose a host by themselves: a token in their environment could go to it.
 const CHOOSING_A_HOST: &[&str] = &["auth", "bundle", "labs"];

@@ -50,6 +50,7 @@ pub(crate) enum Attr {
     Cloud,
     Audience,
     DiscoveryUrl,
+    TokenCommand,
 }
 
 /// How the text of an attribute is to be read.
@@ -97,7 +98,7 @@ impl Attr {
 
 pub(crate) const COUNT: usize = ATTRIBUTES.len();
 
-pub(crate) static ATTRIBUTES: [Attribute; 41] = [
+pub(crate) static ATTRIBUTES: [Attribute; 42] = [
     Attribute {
         attr: Attr::Host,
         name: "host",
@@ -548,6 +549,20 @@ pub(crate) static ATTRIBUTES: [Attribute; 41] = [
         reading: Reading::Text,
         methods: &[],
         about: "The OAuth server's description of itself.",
+    },
+    // Our own; the SDKs know no such attribute and skip it.
+    Attribute {
+        attr: Attr::TokenCommand,
+        name: "token_command",
+        alias: None,
+        // Never from the environment: a variable must not be able to start programs.
+        env: &[],
+        family: Some("token-command"),
+        // Its arguments may hold a secret, and what it prints belongs to the profile's host.
+        secret: true,
+        reading: Reading::Text,
+        methods: &["token-command"],
+        about: "A program that prints a token, with its arguments; run without a shell. In a profile only.",
     },
 ];
 

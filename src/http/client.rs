@@ -221,7 +221,7 @@ impl Client {
     /// # Errors
     /// When a proxy variable cannot be used, and for plain http to anything but loopback.
     pub(crate) fn new(host: Host, env: &Env, options: Options) -> Result<Self, Failure> {
-        if !host.as_str().starts_with("https://") && !host.is_loopback() {
+        if !host.as_str().starts_with("https://") && !host.is_loopback() && !host.is_instance_metadata() {
             return Err(Failure::new(format!("{host} is not loopback: plain http would send the credential unprotected")));
         }
         let route = Route::of(&host, env)?;

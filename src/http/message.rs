@@ -139,6 +139,8 @@ pub(crate) struct Request<'a> {
     pub(crate) repeat: Repeat,
     /// For one sending and its reply, where that is less than [`Options::total_timeout`](super::Options::total_timeout).
     pub(crate) limit: Option<Duration>,
+    /// Whether the path is a secret itself: messages and traces then show `***` in its place.
+    pub(crate) hides_path: bool,
 }
 
 #[allow(dead_code, reason = "the methods to come build requests with it")]
@@ -146,12 +148,18 @@ impl<'a> Request<'a> {
     /// A request that may be repeated exactly if its verb is one that reads.
     pub(crate) fn new(verb: Verb, path: impl Into<Cow<'a, str>>) -> Self {
         let repeat = if matches!(verb, Verb::Get | Verb::Head) { Repeat::Freely } else { Repeat::OnlyIfRefused };
-        Self { verb, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty, repeat, limit: None }
+        Self { verb, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty, repeat, limit: None, hides_path: false }
     }
 
     /// A read.
     pub(crate) fn get(path: impl Into<Cow<'a, str>>) -> Self {
         Self::new(Verb::Get, path)
+    }
+
+    /// Says that the path is a secret.
+    pub(crate) fn hide_path(mut self) -> Self {
+        self.hides_path = true;
+        self
     }
 
     /// Adds a query parameter.
@@ -195,6 +203,9 @@ impl<'a> Request<'a> {
 
     /// The path without its query, which may hold what is nobody's business; safe to show.
     pub(super) fn shown_path(&self) -> String {
+        if self.hides_path {
+            return "/***".to_owned();
+        }
         let path = self.path.split(['?', '#']).next().unwrap_or_default();
         text::one_line(&text::shortened(path, 200)).into_owned()
     }

@@ -30,5 +30,6 @@ mod user_agent;
 pub(crate) use client::{Client, Content, Head, Options, Part, Sink};
 pub(crate) use error::{ApiError, NetworkError, NetworkErrorKind};
 pub(crate) use message::{Repeat, Request, Response, Sign, Verb, push_form_encoded};
+pub(crate) use redaction::looks_secret;
 pub(crate) use trace::Trace;
 pub(crate) use user_agent::{Interactive, UserAgent};

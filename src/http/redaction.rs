@@ -29,7 +29,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 }
 
 /// Whether a text has the form of a credential, whatever it is called: Databricks tokens and JSON Web Tokens.
-pub(super) fn looks_secret(text: &str) -> bool {
+pub(crate) fn looks_secret(text: &str) -> bool {
     let text = text.trim_start_matches("Bearer ").trim_start_matches("Basic ");
     let databricks = ["dapi", "dkea", "dose", "dsapi", "doau"]
         .iter()

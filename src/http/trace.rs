@@ -97,7 +97,10 @@ impl Trace {
     /// A request as it goes out; `headers` are all but the signer's, whose names are in `signed`.
     pub(super) fn request(&self, host: &str, request: &Request<'_>, url: &reqwest::Url, headers: &HeaderMap, secrets: &Secrets) {
         self.write(|| {
-            let mut lines = vec![format!("{} {}", request.verb, shown_target(url, secrets)), format!("> * Host: {host}")];
+            let mut lines = vec![
+                format!("{} {}", request.verb, if request.hides_path { request.shown_path() } else { shown_target(url, secrets) }),
+                format!("> * Host: {host}"),
+            ];
             lines.extend(shown_headers(headers, secrets).map(|line| format!("> * {line}")));
             match &request.body {
                 Body::Empty => {}

@@ -68,6 +68,18 @@ pub(crate) fn read(body: &[u8], now: Timestamp) -> Result<Result<StoredToken, Fl
     }))
 }
 
+/// A bearer token without a reply around it: it lives until `expiry`, or until its own claim `exp`, or for as long as nobody says otherwise.
+pub(crate) fn bare(token: &str, expiry: Option<Timestamp>, now: Timestamp) -> StoredToken {
+    let expiry = expiry.or_else(|| expiry_claim(token).and_then(|end| Timestamp::from_second(end).ok()));
+    StoredToken {
+        access_token: Secret::new(token),
+        token_type: "Bearer".to_owned(),
+        refresh_token: None,
+        expiry,
+        expires_in: expiry.map(|expiry| expiry.duration_since(now).as_secs()),
+    }
+}
+
 /// A number of seconds, also where it comes as text or as a fraction; numbers out of range count as the largest.
 pub(crate) fn seconds(value: &Value) -> Option<i64> {
     match value {
@@ -93,7 +105,8 @@ pub(crate) fn claim(token: &str, name: &str) -> Option<String> {
     claims(token)?.get(name)?.as_str().map(ToOwned::to_owned)
 }
 
-fn claims(token: &str) -> Option<Value> {
+/// All claims of a JSON Web Token (RFC 7519), not verified; `None` if it is none.
+pub(crate) fn claims(token: &str) -> Option<Value> {
     let decoded = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?);
     serde_json::from_slice(&decoded).ok()
 }

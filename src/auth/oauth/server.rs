@@ -30,7 +30,7 @@ const SERVER_DOCUMENT: &str = "/.well-known/oauth-authorization-server";
 /// What a host of Databricks says of itself to anybody.
 const HOST_DOCUMENT: &str = "/.well-known/databricks-config";
 /// For a whole exchange with a token endpoint, waits and repeats included.
-const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// For a description: without it there is another way, or none.
 const DESCRIPTION_LIMIT: Duration = Duration::from_secs(7);
 /// Descriptions and tokens are small.
@@ -265,13 +265,7 @@ impl<'a> Server<'a> {
     }
 
     fn connect(&self, host: &Host, limit: Duration) -> Result<Client> {
-        let mut options = (self.ports.options)();
-        options.total_timeout = limit.min(options.total_timeout);
-        options.inactivity_timeout = options.inactivity_timeout.min(EXCHANGE_LIMIT);
-        options.retry_timeout = limit.min(options.retry_timeout);
-        options.max_body = LARGEST_REPLY;
-        options.workspace_id = None;
-        Ok(Client::new(host.clone(), self.ports.env, options)?)
+        connect(self.ports, host, limit)
     }
 
     /// Asks the token endpoint for a token.
@@ -384,6 +378,20 @@ impl<'a> Server<'a> {
             drop(files::update_with(&path, CACHE_LIMIT, Care::Cache, |_| Ok(Some(bytes.clone()))));
         }
     }
+}
+
+/// A client for a host that hands out tokens: small replies, and no more than `limit` for a request with all its waits and repeats.
+///
+/// # Errors
+/// If a proxy variable cannot be used.
+pub(crate) fn connect(ports: &Ports<'_>, host: &Host, limit: Duration) -> Result<Client> {
+    let mut options = (ports.options)();
+    options.total_timeout = limit.min(options.total_timeout);
+    options.inactivity_timeout = options.inactivity_timeout.min(limit);
+    options.retry_timeout = limit.min(options.retry_timeout);
+    options.max_body = LARGEST_REPLY;
+    options.workspace_id = None;
+    Ok(Client::new(host.clone(), ports.env, options)?)
 }
 
 fn describe<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<T> {
