@@ -60,6 +60,10 @@ impl Sighting {
     /// Keeps the names. `whole` says that the list had no others: then what is not in it is gone.
     pub(crate) fn keep(self, env: &Env, host: &Host, whole: bool) {
         if let Some(cache) = Cache::of(env) {
+            // Most lists are as they were the last time: then nothing is taken apart, locked or written.
+            if whole && cache.holds(host, self.picker.from.path, &self.names) {
+                return;
+            }
             let known = |old: &Names| if whole { Vec::new() } else { old.clone() };
             cache.change(host, self.picker.from.path, |old| merged(&self.names, &known(old)));
         }
@@ -118,6 +122,12 @@ impl Cache {
     pub(crate) fn names(&self, host: &Host, kind: &str) -> Names {
         let bytes = files::read(&self.path(host), SIZE_LIMIT).ok().flatten().unwrap_or_default();
         parsed(&bytes, host).filter(|(own, ..)| *own == kind).map(|(_, id, title)| (id.to_owned(), title.to_owned())).collect()
+    }
+
+    /// Whether these are the very names that are kept.
+    fn holds(&self, host: &Host, kind: &str, names: &Names) -> bool {
+        let bytes = files::read(&self.path(host), SIZE_LIMIT).ok().flatten().unwrap_or_default();
+        parsed(&bytes, host).filter(|(own, ..)| *own == kind).map(|(_, id, title)| (id, title)).eq(names.iter().map(|(id, title)| (id.as_str(), title.as_str())))
     }
 
     fn change(&self, host: &Host, kind: &str, change: impl Fn(&Names) -> Names) {
@@ -187,6 +197,7 @@ mod tests {
         let twin = Host::parse("http://127.0.0.1:80").expect("a host");
         std::fs::copy(cache.path(&host), cache.path(&twin)).expect("a copy");
         assert_eq!(cache.names(&twin, "tokens"), names(&[]));
+        assert!(cache.holds(&host, "tokens", &names(&[("t", "")])) && !cache.holds(&host, "tokens", &names(&[])) && !cache.holds(&twin, "tokens", &names(&[("t", "")])));
     }
 
     #[test]
