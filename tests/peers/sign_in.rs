@@ -10,7 +10,7 @@ use serde_json::json;
 fn walk(server: &AuthorizationServer, browser: &Browser, home: &Home, picture: &str) -> (Outcome, Page) {
     home.set("BROWSER", browser.program());
     home.store(home.path().join(".databricks/token-cache.json"));
-    let outcome = home.run(format!("auth login --host {} --profile real --timeout 60s", server.url()).as_str());
+    let outcome = home.run(format!("auth login --host {} --profile real --timeout 30s", server.url()).as_str());
     let page = browser.page();
     std::fs::copy(browser.screenshot(), root().join("target").join(picture)).expect("a picture of the page");
     (outcome, page)
@@ -20,6 +20,7 @@ fn walk(server: &AuthorizationServer, browser: &Browser, home: &Home, picture: &
 fn a_person_signs_in_with_chromium() {
     let (server, browser, home) = (AuthorizationServer::start(), Browser::new(), Home::new());
     let (outcome, page) = walk(&server, &browser, &home, "sign-in.png");
+    assert_eq!(page.error, None, "{page:#?}\n{outcome}");
     outcome.ok().says("Profile real was successfully saved").says(&format!("Signed in to {} as alice@example.com", server.url()));
     let page = page.ok();
     assert!(page.url.starts_with("http://localhost:80") && page.url.ends_with("/done"), "{}", page.url);
