@@ -276,7 +276,7 @@ fn kill(child: &mut Child) {
     #[cfg(unix)]
     {
         // It has not been gathered: the number is still that of its group.
-        let _gone = rustix::process::kill_process_group(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
     }
     #[cfg(not(unix))]
     drop(child.kill());

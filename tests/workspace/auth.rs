@@ -1,6 +1,7 @@
 //! The sign-in gate in front of the APIs: who is calling, and is this the right workspace?
 
 use super::account;
+use super::google::Google;
 use super::http::{Request, Response};
 use super::oauth::{HostKind, Realm};
 use super::state::{State, User};
@@ -67,6 +68,9 @@ pub(super) fn check_workspace(state: &State, request: &Request) -> Result<u64, R
 /// (n8n-io/n8n issue 34147 tells of it).
 fn bearer(state: &State, value: &str) -> Result<Caller, Response> {
     let now = state.clock.now_ms();
+    if let Some(user) = Google::sign_in(state, value) {
+        return Ok(Caller { user, realm: None });
+    }
     let (owner, realm) = if value.starts_with("eyJ") {
         state.oauth.sign_in(value, now).map(|(owner, realm)| (owner, Some(realm)))
     } else {

@@ -16,6 +16,7 @@
 //! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `account`,
 //!   and for `api` the made-up `echo` and `things`: one API per file. A new one is a file
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
+//! - `federation` whose id tokens are trusted, and who makes them; `google` the same of Google's; `signed` checks them
 //! - `faults` what can go wrong on order; `record` the log
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each user of this module (tests, example) needs a part of its API")]
@@ -30,7 +31,9 @@ mod clusters;
 mod database;
 mod echo;
 mod faults;
+mod federation;
 mod files;
+mod google;
 mod http;
 mod oauth;
 mod permissions;
@@ -41,6 +44,7 @@ mod scim;
 mod selftest;
 mod server;
 mod service_principals;
+mod signed;
 mod state;
 mod things;
 mod tls;
@@ -50,6 +54,7 @@ mod tokens;
 pub use self::clock::http_date;
 pub use self::database::DatabaseGrant;
 pub use self::faults::Fault;
+pub use self::federation::{AZURE_DEVOPS, GITHUB, Policy};
 pub use self::files::byte_at;
 pub use self::http::{Framing, Response};
 pub use self::oauth::{Document, Grants, HostKind, Page, RefreshMode, SignedIn, TokenReply, approve, deny, visit};
@@ -78,6 +83,8 @@ const ROUTES: &[&[api::Route]] = &[
     clusters::ROUTES,
     database::ROUTES,
     files::ROUTES,
+    federation::ROUTES,
+    google::ROUTES,
     echo::ROUTES,
     things::ROUTES,
 ];
@@ -213,6 +220,8 @@ impl Builder {
             log: record::Log::default(),
             faults: faults::Faults::default(),
             oauth: oauth::OAuth::new(self.oauth),
+            federation: federation::Federation::default(),
+            google: google::Google::default(),
             stop: state::Stop::default(),
             connections: AtomicU64::new(0),
         });

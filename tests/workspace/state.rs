@@ -4,7 +4,9 @@ use super::clock::Clock;
 use super::clusters::Clusters;
 use super::database::Database;
 use super::faults::Faults;
+use super::federation::Federation;
 use super::files::Files;
+use super::google::Google;
 use super::oauth::OAuth;
 use super::permissions::Permissions;
 use super::record::{Log, Plane};
@@ -43,6 +45,8 @@ pub(super) struct State {
     pub permissions: Mutex<Permissions>,
     pub files: Mutex<Files>,
     pub oauth: OAuth,
+    pub federation: Federation,
+    pub google: Google,
     pub log: Log,
     pub faults: Faults,
     pub stop: Stop,

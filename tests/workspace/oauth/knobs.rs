@@ -29,6 +29,7 @@ fn show(call: &Call<'_>) -> Answer {
                 "codes": store.grants.codes,
                 "refreshes": store.grants.refreshes,
                 "client_credentials": store.grants.client_credentials,
+                "exchanges": store.grants.exchanges,
                 "revocations": store.grants.revocations,
                 "reuse_detected": store.grants.reuse_detected,
                 "refused": store.grants.refused,

@@ -1,11 +1,12 @@
 //! The OAuth authorization server of the workspace and of its account: who was granted what.
 //!
-//! `documents` says where everything is, `authorize` asks the user, `token` gives and takes back, `browser` is the user, `knobs` sets it all over HTTP.
+//! `documents` says where everything is, `authorize` asks the user, `token` gives and takes back, `exchange` gives for id tokens, `browser` is the user, `knobs` sets it all over HTTP.
 //! Source: RFC 6749, 7636 (PKCE), 7009 (revocation), 8252 (loopback redirects), 9700 (rotation of refresh tokens).
 
 mod authorize;
 mod browser;
 mod documents;
+mod exchange;
 mod jwt;
 mod knobs;
 mod token;
@@ -167,6 +168,8 @@ pub struct Grants {
     pub refreshes: usize,
     /// Tokens given to service principals for their secret.
     pub client_credentials: usize,
+    /// Tokens given for id tokens.
+    pub exchanges: usize,
     /// Tokens taken back on request at the revocation endpoint.
     pub revocations: usize,
     /// Codes and refresh tokens used again after they were spent.
@@ -178,7 +181,7 @@ pub struct Grants {
 impl Grants {
     /// How many times tokens were given.
     pub fn given(&self) -> usize {
-        self.codes + self.refreshes + self.client_credentials
+        self.codes + self.refreshes + self.client_credentials + self.exchanges
     }
 }
 

@@ -5,7 +5,9 @@ use super::super::api::{Access, Answer, Call, Route};
 use super::super::http::{Request, Response, parse_query, percent_decode};
 use super::super::state::User;
 use super::authorize::is_unreserved;
-use super::{Family, Holder, PUBLIC_CLIENT, Realm, Refresh, RefreshMode, asks_for_refresh, audience, issuer, jwt, known_scopes, realm, refusal, uncached};
+use super::{
+    Family, Holder, PUBLIC_CLIENT, Realm, Refresh, RefreshMode, asks_for_refresh, audience, exchange, issuer, jwt, known_scopes, realm, refusal, uncached,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
@@ -44,16 +46,16 @@ impl Form {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    fn required(&self, name: &str) -> Result<&str, Response> {
+    pub(super) fn required(&self, name: &str) -> Result<&str, Response> {
         self.value(name).ok_or_else(|| invalid_request(&format!("{name} is missing")))
     }
 }
 
-fn invalid_request(description: &str) -> Response {
+pub(super) fn invalid_request(description: &str) -> Response {
     refusal(400, "invalid_request", description)
 }
 
-fn invalid_grant(description: &str) -> Response {
+pub(super) fn invalid_grant(description: &str) -> Response {
     refusal(400, "invalid_grant", description)
 }
 
@@ -68,6 +70,7 @@ fn token(call: &Call<'_>) -> Answer {
         "authorization_code" => code(call, realm, &form),
         "refresh_token" => refresh(call, realm, &form),
         "client_credentials" => client_credentials(call, realm, &form),
+        exchange::GRANT => exchange::exchange(call, realm, &form),
         other => Err(refusal(400, "unsupported_grant_type", &format!("grant_type '{other}' is not supported"))),
     });
     if given.is_err() {
