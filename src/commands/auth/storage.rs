@@ -68,7 +68,7 @@ fn open(context: &Context<'_>, mode: Mode) -> Result<storage::Opened> {
 }
 
 /// Who chose the store, in the words of `auth describe`.
-pub(super) fn source_of(context: &Context<'_>, choice: Choice) -> String {
+pub(super) fn source_of(context: &Context<'_>, choice: &Choice) -> String {
     match choice.source {
         ModeSource::Environment => format!("{} environment variable", env::AUTH_STORAGE),
         ModeSource::Settings => {
@@ -89,7 +89,7 @@ fn status(context: &Context<'_>) -> Result<()> {
         Ok(opened) => (opened.mode, opened.store.location()),
         Err(_) => (choice.mode, String::new()),
     };
-    let source = source_of(context, choice);
+    let source = source_of(context, &choice);
     if context.globals.output == OutputFormat::Json {
         let status = Status { mode: mode.name(), source, location, stores: stores.into() };
         context.ui.out_json_bare(&serde_json::to_string(&status)?)?;
