@@ -180,6 +180,7 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (FALLBACK_DEPTH, "How many programs have handed over to each other so far; set for the official CLI, so that no circle comes about."),
     (BUNDLE_ROOT, "The folder of the bundle whose host and profile count; otherwise the folder with a databricks.yml above the current one."),
     (BUNDLE_TARGET, "The target of the bundle, where -t names none; DATABRICKS_BUNDLE_ENV is its old name."),
+    (BUNDLE_VARIABLE_PREFIX, "With a name behind it: the value of that variable of the bundle, where its host or profile refers to one."),
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),

@@ -107,11 +107,12 @@ const LOCAL: [&str; 3] = ["pat", "basic", "netrc"];
 /// As [`acquire`].
 pub(crate) fn foresee(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec<Attempt>) -> Result<&'static Method> {
     let env = ports.env;
+    let host = settings.host()?;
     let look = |method: &'static Method| -> Result<()> {
-        let Some(host) = settings.host()? else { return Ok(()) };
+        let Some(host) = &host else { return Ok(()) };
         match method.name {
-            name if LOCAL.contains(&name) => (method.acquire)(settings, host, ports).map(drop),
-            name if name == databricks_cli::METHOD.name => databricks_cli::look(settings, &host, ports).map(drop),
+            name if LOCAL.contains(&name) => (method.acquire)(settings, host.clone(), ports).map(drop),
+            name if name == databricks_cli::METHOD.name => databricks_cli::look(settings, host, ports).map(drop),
             _ => Ok(()),
         }
     };

@@ -98,7 +98,6 @@ impl Credential {
         Self { host, headers: vec![("Authorization", header)], method, lasting: None, token: Some(token), remarks }
     }
 
-    #[allow(dead_code, reason = "lists of profiles show it")]
     /// When the credential ends; `None` where it does not, or nobody knows.
     pub(crate) fn expiry(&self) -> Option<Timestamp> {
         self.token.as_ref()?.expiry

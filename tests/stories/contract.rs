@@ -189,7 +189,9 @@ fn flags_stand_anywhere_and_the_last_of_several_counts() {
         "tokens list -o json -- -x",
     ] {
         let outcome = home.run(words);
-        outcome.ok().notes("");
+        let note =
+            if words.ends_with("-t dev") { "Warning: target \"dev\" has no effect: neither this folder nor one above it has a databricks.yml\n" } else { "" };
+        outcome.ok().notes(note);
         // The token's last use differs.
         let ids = |text: &str| -> Vec<Value> {
             let items: Vec<Value> = serde_json::from_str(text).unwrap();

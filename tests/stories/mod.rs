@@ -1,6 +1,7 @@
 //! Stories: what a person or a script wants to get done, with the real binary against the embedded workspace.
 
 mod broken_file;
+mod bundles;
 mod ci_pat;
 mod contract;
 mod first_sign_in;

@@ -13,11 +13,10 @@ use crate::clock;
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::netrc::{Listed, NetrcFile};
-use crate::config::plain::SETTINGS_SECTION;
 use crate::config::settings::{Settings, Source, Value};
 use crate::context::{Context, OutputFormat, Workspace};
-use crate::env::{self, Env};
-use crate::storage::{self, Mode, ModeSource, StoredToken};
+use crate::env::Env;
+use crate::storage::{self, Mode, StoredToken};
 use crate::text;
 
 pub(crate) static COMMAND: Command = Command {
@@ -227,11 +226,7 @@ impl TokenPlace {
     fn of(context: &Context<'_>, settings: &Settings, used: Option<&str>) -> Option<Self> {
         let host = settings.host().ok().flatten().filter(|_| used == Some(databricks_cli::METHOD.name))?;
         let choice = context.storage().ok()?;
-        let source = match choice.source {
-            ModeSource::Environment => format!("{} environment variable", env::AUTH_STORAGE),
-            ModeSource::Settings => format!("{} in [{SETTINGS_SECTION}] section of {}", storage::SETTING, context.file.path().ok()?.display()),
-            ModeSource::Default => "default".to_owned(),
-        };
+        let source = super::storage::source_of(context, &choice);
         let opened = storage::open_for_reading(&context.env, &choice).ok();
         let mode = opened.as_ref().map_or(choice.mode, |opened| opened.mode);
         // Compat: these words are in the JSON that scripts read.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ArgMatches;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::auth::{Want, chain};
@@ -57,6 +58,9 @@ struct Listed<'a> {
     valid: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     default: bool,
+    /// When the token that was tried ends, RFC 3339 in UTC; absent for those that do not, and where none was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry: Option<String>,
 }
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
@@ -90,6 +94,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             auth_type: profile.get(Attr::AuthType).unwrap_or_else(|| verdicts.as_ref().map_or("", |verdicts| verdicts[index].auth_type).into()),
             valid: is_valid(index),
             default: default.as_deref() == Some(profile.name),
+            expiry: verdicts.as_ref().and_then(|verdicts| verdicts[index].expiry).map(|expiry| expiry.to_string()),
         });
         let profiles: Vec<Listed<'_>> = listed.collect();
         context.ui.out_json_bare(&serde_json::to_string(&std::collections::BTreeMap::from([("profiles", profiles)]))?)?;
@@ -145,6 +150,7 @@ fn cloud(profile: &Profile<'_>) -> &'static str {
 struct Verdict {
     valid: bool,
     auth_type: &'static str,
+    expiry: Option<Timestamp>,
 }
 
 /// Tries all profiles, [`AT_ONCE`] at a time; says on standard error why one does not work.
@@ -186,14 +192,14 @@ fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>, st
     let outcome = settings.check(&ProfileFile::nowhere()).and_then(|()| {
         let storage = || storage.clone().map_err(anyhow::Error::msg);
         let credential = caller.with_ports(&storage, Want::USUAL, |ports| chain::acquire(&settings, ports))?;
-        let auth_type = credential.method;
-        Ok((auth_type, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
+        let (auth_type, expiry) = (credential.method, credential.expiry());
+        Ok((auth_type, expiry, Workspace::connect(settings, credential, caller, Some(LIMIT))?))
     });
     match outcome {
         Err(error) => (Verdict::default(), Some(format!("{error:#}"))),
-        Ok((auth_type, workspace)) => match workspace.who() {
-            Ok(_) => (Verdict { valid: true, auth_type }, None),
-            Err(error) => (Verdict { valid: false, auth_type }, Some(format!("{error:#}"))),
+        Ok((auth_type, expiry, workspace)) => match workspace.who() {
+            Ok(_) => (Verdict { valid: true, auth_type, expiry }, None),
+            Err(error) => (Verdict { valid: false, auth_type, expiry }, Some(format!("{error:#}"))),
         },
     }
 }
