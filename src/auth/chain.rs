@@ -34,7 +34,9 @@ pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credenti
     let mut attempts = Vec::new();
     let mut credential = try_all(settings, ports, &mut attempts)?;
     let used = credential.method;
-    credential.remarks.extend(attempts.iter().map(|attempt| format!("{} did not work ({}); {used} is used", attempt.method.name, attempt.reason)));
+    // That nobody has signed in is no fault, and nobody need hear of it.
+    let failed = attempts.iter().filter(|attempt| !attempt.signed_out);
+    credential.remarks.extend(failed.map(|attempt| format!("{} did not work ({}); {used} is used", attempt.method.name, attempt.reason)));
     Ok(credential)
 }
 

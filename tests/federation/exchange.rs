@@ -56,8 +56,7 @@ fn file(home: &Home, workspace: &Workspace) -> Case {
 }
 
 fn all(home: &Home, workspace: &Workspace) -> [Case; 4] {
-    let cases = [github(workspace), azure_devops(workspace), env(workspace), file(home, workspace)];
-    cases
+    [github(workspace), azure_devops(workspace), env(workspace), file(home, workspace)]
 }
 
 /// The secrets of a case: id tokens and what opens the services that make them.

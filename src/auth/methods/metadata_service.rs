@@ -25,6 +25,12 @@ pub(crate) static METHOD: Method =
 /// As long as the SDKs wait for it.
 const LIMIT: Duration = Duration::from_secs(10);
 
+#[derive(Deserialize)]
+struct Times {
+    #[serde(default)]
+    expires_on: Value,
+}
+
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let place = settings.get(Attr::MetadataServiceUrl).map(|sourced| sourced.source.place()).unwrap_or_default();
     let hint = format!("metadata_service_url comes from the {place}; the program that made it has to run on this machine");
@@ -44,11 +50,6 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
             error
         }
     })?;
-    #[derive(Deserialize)]
-    struct Times {
-        #[serde(default)]
-        expires_on: Value,
-    }
     let now = clock::now();
     let no_json = |_| refuse(&format!("the service at {service} did not answer with JSON"));
     let token = reply::read(&response.body, now).map_err(no_json)?.map_err(|flaw| match flaw {

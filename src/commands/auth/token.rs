@@ -240,8 +240,10 @@ fn of_profile(context: &Context<'_>, name: &str) -> Result<Settings> {
     let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
     let stands_alone = from_file(Attr::AuthType) || ATTRIBUTES.iter().any(|row| row.secret && row.family.is_some() && from_file(row.attr));
     let mut settings = together;
-    if stands_alone || only_lasting_from_environment(&settings) {
-        forget_environment(&mut settings);
+    if stands_alone {
+        forget_environment(&mut settings, |_| true);
+    } else if only_lasting_from_environment(&settings) {
+        forget_environment(&mut settings, is_lasting);
     }
     settings.check(&context.file)?;
     Ok(settings)
@@ -252,11 +254,16 @@ fn only_lasting_from_environment(settings: &Settings) -> bool {
     settings
         .iter()
         .filter(|(attr, sourced)| attr.row().secret && attr.row().family.is_some() && matches!(sourced.source, Source::Env(_)))
-        .all(|(attr, _)| matches!(attr, Attr::Token | Attr::Password))
+        .all(|(attr, _)| is_lasting(attr))
 }
 
-fn forget_environment(settings: &mut Settings) {
-    for row in ATTRIBUTES.iter().filter(|row| row.family.is_some()) {
+/// Whether it is a part of a personal access token or a password. What else is there, such as the client id of a federation, stays.
+fn is_lasting(attr: Attr) -> bool {
+    matches!(attr, Attr::Token | Attr::Username | Attr::Password)
+}
+
+fn forget_environment(settings: &mut Settings, which: fn(Attr) -> bool) {
+    for row in ATTRIBUTES.iter().filter(|row| row.family.is_some() && which(row.attr)) {
         if settings.get(row.attr).is_some_and(|sourced| matches!(sourced.source, Source::Env(_))) {
             settings.replace(row.attr, None);
         }
@@ -303,8 +310,10 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
     }
     // A secret of the environment goes only to the host of the environment.
     let is_its_host = context.env.get(env::HOST).and_then(|own| Host::parse(own).ok()).is_some_and(|own| own == host);
-    if !is_its_host || (settings.get(Attr::AuthType).is_none() && only_lasting_from_environment(&settings)) {
-        forget_environment(&mut settings);
+    if !is_its_host {
+        forget_environment(&mut settings, |_| true);
+    } else if settings.get(Attr::AuthType).is_none() && only_lasting_from_environment(&settings) {
+        forget_environment(&mut settings, is_lasting);
     }
     if !is_its_host {
         settings.replace(Attr::AuthType, None);
