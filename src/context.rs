@@ -431,6 +431,12 @@ impl Workspace {
         let login = profile.as_deref().map_or_else(|| format!("--host {}", self.credential.host), |name| format!("--profile {name}"));
         match self.credential.method {
             "databricks-cli" if refusal.is_unauthenticated() => message += &format!("\n  - Re-authenticate: databricks auth login {login}"),
+            "azure-client-secret" | "azure-msi" | "github-oidc-azure" | "azure-cli" => {
+                message += "\n  - Add the identity to the workspace (Settings, Identity and access)";
+                if self.settings.get(Attr::AzureWorkspaceResourceId).is_none() {
+                    message += ", or set azure_workspace_resource_id, so that a service principal with a role on the workspace is let in";
+                }
+            }
             "oauth-m2m" if refusal.is_unauthenticated() => message += "\n  - Check your service principal client ID and secret",
             _ => {}
         }

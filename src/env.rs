@@ -43,6 +43,14 @@ pub(crate) const RATE_LIMIT: &str = "DATABRICKS_RATE_LIMIT";
 pub(crate) const CLOUD: &str = "DATABRICKS_CLOUD";
 pub(crate) const TOKEN_AUDIENCE: &str = "DATABRICKS_TOKEN_AUDIENCE";
 pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
+pub(crate) const AZURE_TOKEN_VERSION: &str = "DATABRICKS_AZURE_TOKEN_VERSION";
+
+// Where Azure is asked, if not at its public addresses; all but the second as Azure's own programs know them.
+pub(crate) const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+pub(crate) const AZURE_RESOURCE_MANAGER_HOST: &str = "AZURE_RESOURCE_MANAGER_HOST";
+/// Where the Azure CLI keeps who has signed in.
+pub(crate) const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
+pub(crate) const AZURE_METADATA_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
 /// Holds an id token where `oidc_token_env` names no other variable.
 pub(crate) const OIDC_TOKEN: &str = "DATABRICKS_OIDC_TOKEN";
@@ -185,6 +193,9 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),
     (SSH_CONNECTION, "Set by sshd: a sign-in opens no browser here, and shows the line of ssh that leads to this machine."),
+    (AZURE_AUTHORITY_HOST, "Where Entra ID is, such as https://login.microsoftonline.us; otherwise as the Azure cloud says. https, or http to loopback."),
+    (AZURE_RESOURCE_MANAGER_HOST, "Where Azure Resource Manager is, which tells the host of azure_workspace_resource_id. https, or http to loopback."),
+    (AZURE_METADATA_HOST, "Where the managed identity is asked instead of 169.254.169.254: a loopback address."),
     (HOME, "The folder of .databrickscfg."),
     (SHELL, "The shell that `completion install` is for."),
     (NO_COLOR, "Anything: no colours, and no questions either."),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::auth::chain::Unconfigured;
+use crate::auth::chain::{NotSetUp, Unconfigured};
 use crate::auth::session::Ended;
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
@@ -24,6 +24,7 @@ fn message(error: &anyhow::Error) -> String {
             .downcast_ref::<Failure>()
             .or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure))
             .or_else(|| cause.downcast_ref::<Ended>().map(|Ended(failure)| failure))
+            .or_else(|| cause.downcast_ref::<NotSetUp>().map(|NotSetUp(failure)| failure))
             .or_else(|| cause.downcast_ref::<Unconfigured>().map(|unconfigured| &unconfigured.failure));
         for hint in failure.into_iter().flat_map(Failure::hints) {
             message.push_str("\nHint: ");

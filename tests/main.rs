@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod admin;
 mod architecture;
+#[cfg(target_os = "linux")]
+mod azure;
 mod completion;
 #[cfg(target_os = "linux")]
 mod faults;

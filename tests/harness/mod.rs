@@ -66,6 +66,7 @@ impl Home {
             swept: Cell::new(false),
         };
         home.store(home.config_path());
+        home.store(home.path().join(".databricks/token-cache.json"));
         home
     }
 
@@ -128,6 +129,18 @@ impl Home {
     /// Runs a command line without further ado: nothing on stdin, no terminal.
     pub(crate) fn run(&self, words: impl Words) -> Outcome {
         self.command(words).run()
+    }
+
+    /// Removes the tokens that are kept between runs, as if they had ended.
+    pub(crate) fn forget_tokens(&self) {
+        let _none = std::fs::remove_file(self.path().join(".databricks/token-cache.json"));
+    }
+
+    /// Puts a program on the PATH of every run: a script whose first line says what runs it.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        let path = self.root.path().join("bin").join(name);
+        std::fs::write(&path, script).unwrap();
+        set_mode(&path, 0o755);
     }
 
     /// A script for bash, which finds `databricks` and the system's programs on PATH.

@@ -13,6 +13,7 @@
 //! - `server` sockets, one thread per connection; `http` messages; `tls` certificates
 //! - `api` routing and shared checks; `auth` the sign-in gate
 //! - `oauth` the authorization server: documents, sign-in page, token endpoint, and the one who walks it
+//! - `entra` Azure around the workspace: Entra ID, Resource Manager, the metadata service of a machine, GitHub Actions as an issuer
 //! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `account`,
 //!   and for `api` the made-up `echo` and `things`: one API per file. A new one is a file
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
@@ -30,6 +31,7 @@ mod clock;
 mod clusters;
 mod database;
 mod echo;
+mod entra;
 mod faults;
 mod federation;
 mod files;
@@ -53,6 +55,7 @@ mod tokens;
 
 pub use self::clock::http_date;
 pub use self::database::DatabaseGrant;
+pub use self::entra::{AzureIdentity, DATABRICKS, MANAGEMENT, OTHER_TENANT, RESOURCE_ID, SUBSCRIPTION, TENANT};
 pub use self::faults::Fault;
 pub use self::federation::{AZURE_DEVOPS, GITHUB, Policy};
 pub use self::files::byte_at;
@@ -85,6 +88,7 @@ const ROUTES: &[&[api::Route]] = &[
     files::ROUTES,
     federation::ROUTES,
     google::ROUTES,
+    entra::ROUTES,
     echo::ROUTES,
     things::ROUTES,
 ];
@@ -222,6 +226,7 @@ impl Builder {
             oauth: oauth::OAuth::new(self.oauth),
             federation: federation::Federation::default(),
             google: google::Google::default(),
+            entra: entra::Entra::new(),
             stop: state::Stop::default(),
             connections: AtomicU64::new(0),
         });

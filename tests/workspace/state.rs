@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::clusters::Clusters;
 use super::database::Database;
+use super::entra::Entra;
 use super::faults::Faults;
 use super::federation::Federation;
 use super::files::Files;
@@ -47,6 +48,7 @@ pub(super) struct State {
     pub oauth: OAuth,
     pub federation: Federation,
     pub google: Google,
+    pub entra: Entra,
     pub log: Log,
     pub faults: Faults,
     pub stop: Stop,

@@ -19,8 +19,15 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError, Request};
 
-pub(crate) static METHOD: Method =
-    Method { name: "metadata-service", title: "Metadata service", needs: &[Attr::MetadataServiceUrl], automatic: true, obstacle: no_obstacle, acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "metadata-service",
+    title: "Metadata service",
+    needs: &[Attr::MetadataServiceUrl],
+    automatic: true,
+    obstacle: no_obstacle,
+    locate: None,
+    acquire,
+};
 
 /// As long as the SDKs wait for it.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ use crate::ui::prompt::Choice;
 mod describe;
 mod env;
 mod explain;
+mod headers;
 mod login;
 mod logout;
 mod netrc;
@@ -33,6 +34,7 @@ pub(crate) static GROUP: Group = Group {
         Node::Command(&explain::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
+        Node::Command(&headers::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
         Node::Command(&storage::COMMAND),
