@@ -18,6 +18,8 @@ mod handover;
 #[cfg(target_os = "linux")]
 mod harness;
 #[cfg(target_os = "linux")]
+mod lakebase;
+#[cfg(target_os = "linux")]
 mod oauth;
 #[cfg(target_os = "linux")]
 mod peers;

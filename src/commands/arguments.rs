@@ -31,6 +31,11 @@ pub(crate) fn is_on(matches: &ArgMatches, name: &str) -> bool {
     matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
 }
 
+/// Whether a switch was given, on or off.
+pub(crate) fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one::<bool>(name).ok().flatten().is_some()
+}
+
 /// The value of a flag, if it was given.
 pub(crate) fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
     matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)

@@ -13,6 +13,7 @@ mod auth;
 mod cluster_picker;
 pub(crate) mod completion;
 mod configure;
+mod course;
 mod endpoint;
 pub(crate) mod fallback;
 mod help;
@@ -89,6 +90,7 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[3]),
     Node::Api(rest::GROUPS[4]),
     Node::Api(rest::GROUPS[5]),
+    Node::Api(rest::GROUPS[6]),
     Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&version::COMMAND),

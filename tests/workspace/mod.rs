@@ -39,6 +39,7 @@ mod google;
 mod http;
 mod oauth;
 mod permissions;
+mod postgres;
 mod random;
 mod record;
 mod scim;
@@ -85,6 +86,7 @@ const ROUTES: &[&[api::Route]] = &[
     service_principals::ROUTES,
     clusters::ROUTES,
     database::ROUTES,
+    postgres::ROUTES,
     files::ROUTES,
     federation::ROUTES,
     google::ROUTES,
@@ -218,6 +220,7 @@ impl Builder {
             tokens: Mutex::new(tokens),
             clusters: clusters::Clusters::new(self.clusters),
             database: Mutex::new(database::Database::new()),
+            postgres: Mutex::new(postgres::Postgres::new()),
             secrets: Mutex::default(),
             permissions: Mutex::default(),
             files: Mutex::default(),
@@ -374,6 +377,21 @@ impl Workspace {
     /// Lets time pass here, without waiting.
     pub fn advance_clock(&self, by: Duration) {
         self.state.clock.advance(by);
+    }
+
+    /// From now on database passwords live so many seconds.
+    pub fn database_lifetime(&self, seconds: i64) {
+        self.state.database.lock().unwrap().lifetime = seconds;
+    }
+
+    /// Changes keys of a database instance, such as `read_write_dns` or `state`.
+    pub fn change_instance(&self, name: &str, keys: &serde_json::Value) {
+        self.state.database.lock().unwrap().change(name, keys);
+    }
+
+    /// Changes the status of a Postgres resource, such as the hosts of an endpoint.
+    pub fn change_postgres(&self, name: &str, status: &serde_json::Value) {
+        self.state.postgres.lock().unwrap().change(name, status);
     }
 
     /// What a database password opens now; `None` if it is unknown or expired.

@@ -10,6 +10,7 @@ use super::files::Files;
 use super::google::Google;
 use super::oauth::OAuth;
 use super::permissions::Permissions;
+use super::postgres::Postgres;
 use super::record::{Log, Plane};
 use super::service_principals::Secrets;
 use super::tokens::Tokens;
@@ -42,6 +43,7 @@ pub(super) struct State {
     pub tokens: Mutex<Tokens>,
     pub clusters: Clusters,
     pub database: Mutex<Database>,
+    pub postgres: Mutex<Postgres>,
     pub secrets: Mutex<Secrets>,
     pub permissions: Mutex<Permissions>,
     pub files: Mutex<Files>,
