@@ -1,12 +1,14 @@
 //! A person signs in with the browser: on a desktop, over ssh, by a pasted address; and out again.
 
-use crate::harness::{Home, Typing, profile};
+use crate::harness::{Home, Typing, free_port, profile};
 use crate::workspace::{Document, Fault, HostKind, Page, Response, Workspace};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,15 +41,6 @@ fn desktop_at(workspace: Workspace) -> Desktop {
     Desktop { home, workspace, links, port }
 }
 
-fn free_port() -> u16 {
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if TcpListener::bind(("::1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 impl Desktop {
     /// Somebody who waits at the browser and does this with the link.
     fn person<T: Send + 'static>(&self, acts: impl FnOnce(&Workspace, &str) -> T + Send + 'static) -> JoinHandle<T> {
@@ -59,7 +52,7 @@ impl Desktop {
         })
     }
 
-    /// Signs in as Ann with these arguments, and plants what was granted as secrets.
+    /// Signs in as Ann with these arguments, and plants codes, verifiers and what was granted for them as secrets.
     fn sign_in(&self, arguments: &str) -> String {
         let browser = self.person(|workspace, link| arrive(workspace, &workspace.approve(link)));
         let outcome = self.home.run(format!("auth login {arguments}").as_str());
@@ -76,6 +69,16 @@ impl Desktop {
                 self.home.secret_of(&self.workspace, entry[field].as_str().unwrap());
             }
         }
+        for secret in self.exchanged() {
+            self.home.secret_of(&self.workspace, &secret);
+        }
+    }
+
+    /// The codes and verifiers that the token endpoint was sent.
+    fn exchanged(&self) -> Vec<String> {
+        let requests = self.workspace.token_requests();
+        let fields = requests.iter().flat_map(|request| request.body.split('&'));
+        fields.filter_map(|field| field.strip_prefix("code=").or_else(|| field.strip_prefix("code_verifier="))).map(ToOwned::to_owned).collect()
     }
 
     /// The entries of the token cache, by key.
@@ -622,4 +625,112 @@ fn at_a_terminal_signing_out_is_confirmed() {
     typing.answer("y");
     typing.end().ok().says("Logged out of profile \"a\".");
     assert_eq!(desktop.keys(), [""; 0]);
+}
+
+/// The arguments of every process of this machine, gathered while `work` goes on.
+fn command_lines_during<T>(work: impl FnOnce() -> T) -> (T, BTreeSet<String>) {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !ended.load(Ordering::Relaxed) {
+                for process in std::fs::read_dir("/proc").unwrap().flatten() {
+                    let Ok(line) = std::fs::read(process.path().join("cmdline")) else { continue };
+                    seen.insert(String::from_utf8_lossy(&line).replace('\0', " "));
+                }
+            }
+            seen
+        });
+        let outcome = work();
+        ended.store(true, Ordering::Relaxed);
+        (outcome, watch.join().unwrap())
+    })
+}
+
+#[test]
+fn e1_no_secret_stands_in_any_command_line_of_a_sign_in() {
+    let desktop = desktop();
+    let (home, url) = (&desktop.home, desktop.url());
+    let ((), lines) = command_lines_during(|| {
+        desktop.sign_in(&format!("--host {url} --profile p"));
+        home.command("auth token -p p --force-refresh").reveals().run().ok();
+        desktop.plant();
+        home.run("auth logout p --auto-approve --revoke").ok();
+    });
+    let browser = lines.iter().find(|line| line.contains("/oidc/v1/authorize?") && line.contains(url)).expect("the browser was seen");
+    assert!(browser.contains("&code_challenge=") && browser.contains("&state="), "{browser}");
+    assert!(!browser.contains("verifier") && !browser.contains("secret"), "{browser}");
+    let exchanged = desktop.exchanged();
+    assert_eq!(exchanged.len(), 2, "a code and a verifier");
+    let refreshed: Vec<String> = desktop.workspace.token_requests().iter().map(|request| request.body.clone()).collect();
+    let spent = refreshed.iter().find_map(|body| body.split('&').find_map(|field| field.strip_prefix("refresh_token="))).expect("a refresh").to_owned();
+    for secret in exchanged.into_iter().chain([spent]) {
+        assert!(secret.len() >= 20 && !secret.contains('%'), "{secret}");
+        for line in &lines {
+            assert!(!line.contains(&secret), "{line}");
+        }
+    }
+}
+
+#[test]
+fn e4_not_even_a_talkative_sign_in_shows_a_secret() {
+    let desktop = desktop();
+    for (name, value) in
+        [("RUST_LOG", "trace"), ("DATABRICKS_LOG_LEVEL", "trace"), ("DATABRICKS_DEBUG_HEADERS", "true"), ("DATABRICKS_DEBUG_TRUNCATE_BYTES", "100000")]
+    {
+        desktop.home.set(name, value);
+    }
+    let said = desktop.sign_in(&format!("--host {} --profile p --debug", desktop.url()));
+    assert!(said.contains("/oidc/v1/token"), "nothing was said of the exchange: {said}");
+    desktop.home.command("auth token -p p --force-refresh --debug").reveals().run().ok();
+    desktop.plant();
+    desktop.home.run("current-user me -p p --debug").ok();
+    desktop.home.run("auth logout p --auto-approve --revoke --debug").ok();
+    // Refused, with the secrets in the answer.
+    let code = desktop.exchanged().remove(0);
+    let echo = json!({"error": "invalid_grant", "error_description": format!("code {code} and all")});
+    desktop.workspace.order(Fault::on("POST", "/oidc/v1/token").reply(Response::json(400, &echo)));
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    desktop.home.run("auth login -p p --debug").fails();
+    assert_eq!(browser.join().unwrap(), 400);
+    for secret in desktop.exchanged() {
+        desktop.home.secret_of(&desktop.workspace, &secret);
+    }
+}
+
+#[test]
+fn e6_a_sign_in_talks_to_its_host_and_to_the_browser_and_to_nobody_else() {
+    if !std::process::Command::new("strace").args(["-qq", "true"]).status().is_ok_and(|status| status.success()) {
+        return println!("skipped: no strace");
+    }
+    let desktop = desktop();
+    desktop.home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
+    let host = format!("htons({})", desktop.url().rsplit(':').next().unwrap());
+    let own = format!("htons({})", desktop.port);
+    let talk = |line: &str| {
+        let outcome =
+            desktop.home.script(&format!("strace -f -qq -o trace -e trace=%network -e signal=none databricks {line} >out && cat trace")).reveals().run();
+        let trace = outcome.ok().stdout.clone();
+        trace.lines().filter(|line| line.contains("sa_family") || line.contains("sun_path")).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let login = talk(&format!("auth login --host {} --profile p", desktop.url()));
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    assert_eq!(talk("auth token -p p"), [""; 0], "a good token needs nobody");
+    let refresh = talk("auth token -p p --min-ttl 59m59s");
+    desktop.plant();
+    for line in &refresh {
+        assert!(line.contains(&host) && line.contains("127.0.0.1"), "{line}");
+    }
+    assert!(refresh.iter().any(|line| line.contains("connect(")), "{refresh:?}");
+    for line in &login {
+        let to_the_host = line.contains(&host);
+        let of_the_callback = ["bind(", "getsockname(", "accept4(", "accept("].iter().any(|call| line.contains(call));
+        let is_loopback = line.contains("127.0.0.1") || line.contains("\"::1\"") || line.contains("sa_family=AF_INET6");
+        assert!(is_loopback && (to_the_host || of_the_callback), "{line}");
+        assert!(!line.contains("bind(") || line.contains(&own), "{line}");
+        assert!(!line.contains("0.0.0.0") && !line.contains("\"::\""), "{line}");
+    }
+    assert!(login.iter().any(|line| line.contains("bind(")) && login.iter().any(|line| line.contains(&host)), "{login:?}");
 }

@@ -16,6 +16,7 @@
 //
 // The first line on stdout is the port. Each line after it is an event in JSON:
 //   {"event": "authorize" | "revoke", "ok": …, "error": …}
+//   {"event": "asked"}                                         a request came to the token endpoint; its grant comes after the delay
 //   {"event": "grant", "type": "refresh_token" | …, "client": …, "ok": …, "error": …, "description": …}
 //   {"event": "family-revoked"}                                every token of a sign-in was made void
 //   {"event": "api", "status": 200 | 401}
@@ -176,6 +177,7 @@ server.on('request', async (request, response) => {
     request.originalUrl = url.pathname + url.search;
     request.url = request.originalUrl.slice('/oidc'.length);
     if (url.pathname === '/oidc/v1/token' && delay) {
+      say({ event: 'asked' });
       await new Promise((resolve) => setTimeout(resolve, delay));
     }
     oidc(request, response);
