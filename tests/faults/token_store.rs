@@ -213,7 +213,10 @@ impl Scene {
             }
             let count = counts.entry(name).or_default();
             *count += 1;
-            if begun {
+            // No files: how the network code wakes itself, and what the browser gets for its input.
+            let is_a_nudge = name == "write" && line.contains("\\1\\0\\0\\0\\0\\0\\0\\0\", 8)");
+            let is_nothing = name == "openat" && line.contains("\"/dev/null\"");
+            if begun && !is_a_nudge && !is_nothing {
                 calls.push((name.to_owned(), *count));
             }
             begun |= line.contains("PR_SET_DUMPABLE");
@@ -233,7 +236,6 @@ fn a1_a2_killed_before_any_call_the_store_is_the_old_or_the_new_one() {
     for story in WRITING {
         let calls = story.scene().calls(story);
         assert!(calls.len() > 15, "only {} points of {story:?}", calls.len());
-        println!("{story:?}: {} points", calls.len());
         for_each(&calls, |(name, count)| {
             let what = format!("{story:?} killed before {name} {count}");
             let scene = story.scene();
@@ -258,7 +260,6 @@ fn a3_with_any_call_failing_nothing_is_lost_and_nothing_untrue_is_said() {
             .filter(|(name, _)| FALLIBLE.contains(&name.as_str()))
             .flat_map(|(name, count)| ERRORS.iter().map(move |error| (name, count, *error)))
             .collect();
-        println!("{story:?}: {} faults", faults.len());
         for_each(&faults, |(name, count, error)| {
             let what = format!("{story:?} with {error} from {name} {count}");
             let scene = story.scene();
@@ -266,7 +267,9 @@ fn a3_with_any_call_failing_nothing_is_lost_and_nothing_untrue_is_said() {
             let state = scene.state(story, &what);
             let said = outcome.stderr();
             if outcome.code() != 0 {
-                assert!(said.contains("Error: ") && said.contains('/'), "{what}: the message names no place\n{outcome}");
+                let place = scene.bench.home().to_string_lossy().into_owned();
+                let names_a_place = [&*place, "~/.databricks", "standard output"].iter().any(|place| said.contains(place));
+                assert!(said.contains("Error: ") && names_a_place, "{what}: the message names no place\n{outcome}");
             } else if state == State::Old {
                 // A token can be handed out although it could not be kept; that is said.
                 assert!(story == Story::Refresh && said.contains("token-cache.json"), "{what}: it reports success, but wrote nothing\n{outcome}");
@@ -286,7 +289,7 @@ fn a4_on_a_full_disk_the_sign_in_stays_and_nothing_is_spent() {
     let disk = bench.home().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let script = r#"
-        mount -t tmpfs -o size=64k,mode=700 none "$1" || exit 77
+        mount -t tmpfs -o size=1m,mode=700 none "$1" || exit 77
         cp -p "$2" "$1/token-cache.json"
         cat /dev/zero >"$1/fill" 2>/dev/null
         i=0; while mkdir "$1/d$i" 2>/dev/null && test $i -lt 200; do i=$((i + 1)); done

@@ -45,7 +45,8 @@ fn as_an_old_cli(sdk: Sdk) {
         &program,
         format!(
             "#!/bin/sh\necho \"$*\" >>'{0}/asked'\ncase $1 in\nversion) case $* in *json*) echo '{{\"Version\": \"0.205.0\", \"Major\": 0, \"Minor\": 205, \"Patch\": 0}}' ;;\n\
-             *) echo 'Databricks CLI v0.205.0' ;; esac ;;\n*) exec '{1}' \"$@\" ;;\nesac\nexit\n{2}\n",
+             *) echo 'Databricks CLI v0.205.0' ;; esac ;;\n\
+             *) case $* in *--profile*) echo 'Error: unknown flag: --profile' >&2; exit 1 ;; esac; exec '{1}' \"$@\" ;;\nesac\nexit\n{2}\n",
             home.path().display(),
             env!("CARGO_BIN_EXE_databricks"),
             "#".repeat(1 << 20)

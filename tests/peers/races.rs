@@ -82,7 +82,7 @@ fn what_dies_with_a_single_use_refresh_token_is_told_in_one_message() {
     the_holder_is_killed(&signed_in, "");
     // Spent, and its successor went to a dead process: nothing on this machine can know it. The way back is said, and it works.
     signed_in.server.wait_for(1, &json!({"event": "grant", "type": "refresh_token", "ok": true}));
-    signed_in.home.run("auth token -p p").fails().says("the refresh token is invalid").says("databricks auth login --profile p");
+    signed_in.home.run("auth token -p p").fails().says("invalid_grant").says("databricks auth login --profile p");
     signed_in.log_in();
     signed_in.home.run("current-user me -p p").ok().shows("alice@example.com");
 }
