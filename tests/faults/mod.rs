@@ -23,4 +23,5 @@ mod prompts;
 mod proxies;
 mod retries;
 mod tls;
+mod token_store;
 mod wrong_host;

@@ -26,6 +26,7 @@ pub(crate) use typing::Typing;
 use crate::workspace::Workspace;
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -242,6 +243,16 @@ impl Drop for Home {
 /// A profile as `configure` writes it.
 pub(crate) fn profile(name: &str, host: &str, token: &str) -> String {
     format!("[{name}]\nhost  = {host}\ntoken = {token}\n")
+}
+
+/// A port that is free on both loopback addresses, for `DATABRICKS_OAUTH_CALLBACK_PORT`.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {

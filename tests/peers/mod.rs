@@ -8,6 +8,8 @@
 //! - `probes` what the SDKs ask of a program called `databricks`
 //! - `oauth` the certified authorization server oidc-provider as a workspace; `browser` a person with Chromium who signs in there
 //! - `sign_in` our program with both of them
+//! - `secure_store` our program with keyrings in every state
+//! - `signed_in` a home that has signed in there, in either store; `expiries` the SDKs while its tokens end; `races` many processes at the end of one token
 //! - `keyring` gnome-keyring on a bus of its own: unlocked, locked, with nobody at the screen, or none at all
 //! - `sdks` the Python, Go, JavaScript and Java SDKs as programs that run long; `faketime` another time of day for them and for us
 //! - `process` what runs beside a test and must not outlive it
@@ -19,6 +21,7 @@
 mod binary;
 pub(crate) mod browser;
 mod chain;
+mod expiries;
 pub(crate) mod faketime;
 mod files;
 pub(crate) mod keyring;
@@ -27,7 +30,10 @@ pub(crate) mod oauth;
 pub(crate) mod oracle;
 mod probes;
 mod process;
+mod races;
 mod sdk;
 pub(crate) mod sdks;
+mod secure_store;
 mod settings;
 mod sign_in;
+mod signed_in;
