@@ -44,7 +44,7 @@ const LONGEST_COMPLAINT: usize = 400;
 const NAME: &str = "az";
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
-    with_identity(settings, Some(&host), ports, |identity| identity.credential(settings, host.clone(), ports))
+    with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }
 
 fn locate(settings: &Settings, ports: &Ports<'_>) -> Result<Host> {

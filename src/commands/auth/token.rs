@@ -128,7 +128,7 @@ pub(super) fn credential(context: &Context<'_>, settings: &Settings, want: Want,
             let beside = error.downcast_ref::<Unconfigured>().map_or(&[][..], |unconfigured| &unconfigured.beside);
             let failure = Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
                 .hint(format!("To sign in: databricks auth login {login}"));
-            Err(beside.iter().fold(failure, |failure, hint| failure.hint(hint)).into())
+            Err(beside.iter().fold(failure, Failure::hint).into())
         }
         None => Err(error),
     }
