@@ -1,5 +1,5 @@
 //! Azure around the workspace: Entra ID (both token endpoints), Azure Resource Manager, the metadata service of an Azure machine, and GitHub Actions as an issuer of id
-//! tokens. What the Azure CLI from PyPI asks on its way is there too.
+//! tokens. What the Azure CLI asks on its way is there too.
 //!
 //! Source: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, `…/reference-error-codes`, `…/access-token-claims-reference`;
 //! <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>; RFC 7523, 3 (assertions), RFC 7518, 3.4 (ES256);
@@ -501,7 +501,7 @@ impl Workspace {
     /// What the id tokens of the job say from now on: how they call it, and for how many seconds they are good.
     pub fn set_github_job(&self, subject: &str, lifetime: i64) {
         let mut store = self.state.entra.store.lock().unwrap();
-        store.subject = subject.to_owned();
+        subject.clone_into(&mut store.subject);
         store.id_token_lifetime = lifetime;
     }
 }

@@ -45,7 +45,7 @@ const NAME: &str = "az";
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every method")]
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
-    with_identity(settings, Some(&host), ports, |identity| identity.credential(settings, host.clone(), ports))
+    with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }
 
 fn locate(settings: &Settings, ports: &Ports<'_>) -> Result<Host> {

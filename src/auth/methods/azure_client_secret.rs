@@ -22,7 +22,7 @@ pub(crate) static METHOD: Method = Method {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every method")]
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
-    with_identity(settings, Some(&host), ports, |identity| identity.credential(settings, host.clone(), ports))
+    with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }
 
 fn locate(settings: &Settings, ports: &Ports<'_>) -> Result<Host> {
