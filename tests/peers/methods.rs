@@ -2,7 +2,7 @@
 //! through our program and through both SDKs.
 //!
 //! What is compared: the method that signs the first call, or the kind of failure; and on the way there, which servers were asked for a token, with which grant and whose
-//! token. The workspace takes service principals; for id tokens it has no federation policy and refuses them, which shows who asked in which order.
+//! token.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::binary::Home;
 use super::oracle::{Oracle, root};
 use super::settings::{Dice, Failure};
-use crate::workspace::Workspace;
+use crate::workspace::{AZURE_DEVOPS, GITHUB, Workspace};
 
 /// What came of a combination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +29,51 @@ struct Intended {
     applies: fn(&BTreeMap<&str, String>, ours: &Outcome, theirs: &Outcome) -> bool,
 }
 
-/// A made-up id token: the shape of a JWT, and nothing behind it.
-const ID_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
-
 const INTENDED: &[Intended] = &[
     Intended {
         name: "chain-goes-on",
         peers: &["Python"],
         applies: |_, ours, theirs| {
-            ours.end == Err(Failure::Incomplete) && theirs.end == Err(Failure::Refused) && theirs.asked.iter().all(|whom| ours.asked.contains(whom))
+            theirs.end == Err(Failure::Refused)
+                && ours.end != theirs.end
+                && ours.asked.len() >= theirs.asked.len()
+                && theirs.asked.iter().all(|whom| ours.asked.contains(whom))
         },
     },
     Intended {
         name: "no-sign-in",
         peers: &["Python"],
         applies: |_, ours, theirs| ours.end == Err(Failure::SignedOut) && theirs.end == Err(Failure::Incomplete) && ours.asked == theirs.asked,
+    },
+    Intended {
+        // Id tokens before those who have to be asked for one.
+        name: "python-order",
+        peers: &["Python"],
+        applies: |_, ours, theirs| {
+            let later = |end: &Result<String, Failure>| matches!(end.as_deref(), Ok("github-oidc" | "azure-devops-oidc"));
+            later(&ours.end) && matches!(theirs.end.as_deref(), Ok("env-oidc" | "file-oidc"))
+        },
+    },
+    Intended {
+        // The address of the collection ends in a slash, and Go puts another one behind it.
+        name: "azure-devops-oidc",
+        peers: &["Go"],
+        applies: |environment, ours, theirs| {
+            environment.contains_key("SYSTEM_ACCESSTOKEN")
+                && ours.asked.iter().any(|whom| whom == "_devops")
+                && theirs.asked.iter().any(|whom| whom == "_devops")
+        },
+    },
+    Intended {
+        // It needs a client_id there.
+        name: "azure-devops-oidc",
+        peers: &["Python"],
+        applies: |environment, ours, theirs| {
+            environment.contains_key("SYSTEM_ACCESSTOKEN")
+                && !environment.contains_key("DATABRICKS_CLIENT_ID")
+                && ours.asked.iter().any(|whom| whom == "_devops")
+                && theirs.end == Err(Failure::Incomplete)
+        },
     },
     Intended {
         name: "github-oidc",
@@ -57,7 +87,7 @@ const INTENDED: &[Intended] = &[
     },
 ];
 
-/// The variables with their values; `ID`, `SECRET`, `HOST`, `FILE` and `JWT` stand for those of the case. An empty value stands for a variable that is not set.
+/// The variables with their values; words in capitals stand for what the workspace has of the kind. An empty value stands for a variable that is not set.
 const VARIABLES: &[(&str, &[&str])] = &[
     ("DATABRICKS_HOST", &["HOST", "HOST", "HOST", "HOST", "HOST", "HOST", "HOST", ""]),
     ("DATABRICKS_TOKEN", &["", "", "", "", "", "", "t-env"]),
@@ -65,16 +95,32 @@ const VARIABLES: &[(&str, &[&str])] = &[
     ("DATABRICKS_PASSWORD", &["", "", "", "", "", "", "w-env"]),
     ("DATABRICKS_CLIENT_ID", &["", "", "", "ID", "ID", "ID", "wrong-id"]),
     ("DATABRICKS_CLIENT_SECRET", &["", "", "SECRET", "SECRET", "wrong-secret"]),
-    ("DATABRICKS_METADATA_SERVICE_URL", &["", "", "", "", "HOST/metadata"]),
-    ("DATABRICKS_OIDC_TOKEN", &["", "", "JWT"]),
+    ("DATABRICKS_METADATA_SERVICE_URL", &["", "", "", "", "", "", "METADATA", "METADATA", "HOST/_metadata/nope"]),
+    ("DATABRICKS_OIDC_TOKEN", &["", "", "", "JWT", "FORGED"]),
     ("DATABRICKS_OIDC_TOKEN_ENV", &["", "", "", "", "MY_ID_TOKEN"]),
     ("MY_ID_TOKEN", &["", "JWT"]),
     ("DATABRICKS_OIDC_TOKEN_FILEPATH", &["", "", "", "", "", "", "FILE", "FILE", "/no/such/file"]),
-    ("ACTIONS_ID_TOKEN_REQUEST_URL", &["", "", "HOST/idtoken?x=1"]),
-    ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", &["", "", "request-token"]),
+    ("ACTIONS_ID_TOKEN_REQUEST_URL", &["", "", "GITHUB", "GITHUB"]),
+    ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", &["", "", "REQUEST", "REQUEST", "wrong-request-token"]),
     (
         "DATABRICKS_AUTH_TYPE",
-        &["", "", "", "", "", "", "pat", "basic", "oauth-m2m", "metadata-service", "env-oidc", "file-oidc", "github-oidc", "databricks-cli"],
+        &[
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "pat",
+            "basic",
+            "oauth-m2m",
+            "metadata-service",
+            "env-oidc",
+            "file-oidc",
+            "github-oidc",
+            "azure-devops-oidc",
+            "databricks-cli",
+        ],
     ),
 ];
 
@@ -84,10 +130,15 @@ const CASES: usize = 600;
 fn the_same_variables_lead_to_the_same_method_and_requests() {
     let workspace = Workspace::start();
     let (id, secret) = (workspace.service_principal().1.to_owned(), workspace.mint_secret(None));
+    for (issuer, subject) in [("https://issuer.example", "somebody"), (GITHUB, Workspace::GITHUB_SUBJECT), (AZURE_DEVOPS, Workspace::AZURE_DEVOPS_SUBJECT)] {
+        workspace.federate_principal(issuer, subject);
+    }
+    let (id_token, forged) = (workspace.id_token(&json!({})), workspace.forged_id_token(&json!({})));
+    let [(_, github_url), (_, github_token)] = workspace.github_job();
     let home = Home::new();
     let file = home.path().join("id-token");
     #[expect(clippy::disallowed_methods, reason = "what another program wrote")]
-    std::fs::write(&file, ID_TOKEN).expect("a home that can be written");
+    std::fs::write(&file, &id_token).expect("a home that can be written");
     let (mut go, mut python) = (Oracle::go(), Oracle::python());
     let mut dice = Dice(7);
     let mut differences = Vec::new();
@@ -100,12 +151,20 @@ fn the_same_variables_lead_to_the_same_method_and_requests() {
                 "ID" => id.clone(),
                 "SECRET" => secret.clone(),
                 "FILE" => file.display().to_string(),
-                "JWT" => ID_TOKEN.to_owned(),
+                "JWT" => id_token.clone(),
+                "FORGED" => forged.clone(),
+                "METADATA" => workspace.metadata_url(),
+                "GITHUB" => github_url.clone(),
+                "REQUEST" => github_token.clone(),
                 other => other.replace("HOST", workspace.url()),
             };
             if !value.is_empty() {
                 environment.insert(name, value);
             }
+        }
+        // Azure Pipelines sets all six of its variables or none.
+        if dice.choose(&[false, false, false, true]) {
+            environment.extend(workspace.azure_devops_job());
         }
         let ours = ours(&environment, &home, &workspace);
         *ends.entry(format!("{:?}", ours.end)).or_default() += 1;
@@ -137,7 +196,7 @@ fn the_same_variables_lead_to_the_same_method_and_requests() {
         }
         assert!(documented.contains(&format!("`{}`", intended.name)), "docs/differences.md does not tell of {}", intended.name);
     }
-    for method in ["pat", "basic", "oauth-m2m"] {
+    for method in ["pat", "basic", "oauth-m2m", "metadata-service", "github-oidc", "azure-devops-oidc", "env-oidc", "file-oidc"] {
         assert!(ends.contains_key(&format!("Ok({method:?})")), "{method} never signed: {ends:?}");
     }
 }
@@ -172,8 +231,8 @@ fn asked(workspace: &Workspace) -> Vec<String> {
             let client = request.form("client_id").map(|id| format!(" of {id}")).unwrap_or_default();
             let grant = request.form("grant_type").unwrap_or_default();
             format!("{}{subject}{client}", grant.rsplit(':').next().unwrap_or_default())
-        } else if request.path == "/metadata" || request.path == "/idtoken" {
-            request.path.clone()
+        } else if request.path.starts_with("/_") {
+            request.path.split('/').nth(1).unwrap_or_default().to_owned()
         } else {
             continue;
         };

@@ -61,9 +61,11 @@ impl Failure {
                 "gives no token",
                 "gives no id token",
                 "invalid_client",
-                "unsupported_grant_type",
+                "invalid_grant",
                 "No API found",
                 "returned empty token",
+                "failed to request ID token",
+                "There is nothing here",
             ]
             .into_iter()
             .any(has) =>
@@ -75,6 +77,7 @@ impl Failure {
                 "missing path",
                 "missing ActionsIDTokenRequest",
                 "missing env var",
+                "env var not found",
                 "missing Host",
                 "does not exist",
                 "there is no file",
