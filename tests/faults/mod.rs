@@ -23,5 +23,5 @@ mod prompts;
 mod proxies;
 mod retries;
 mod tls;
-mod token_store;
+pub(crate) mod token_store;
 mod wrong_host;

@@ -17,7 +17,8 @@ use crate::oauth::entry;
 use crate::workspace::{Fault, RefreshMode, Workspace};
 
 /// The calls that matter to files, and the last one of all.
-const CALLS: &str = "openat,read,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fchmod,fchown,ftruncate,flock,exit_group";
+pub(crate) const CALLS: &str =
+    "openat,read,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fchmod,fchown,ftruncate,flock,exit_group";
 
 /// Those that are made to fail, as disks do.
 const FALLIBLE: &[&str] = &[
@@ -141,6 +142,29 @@ fn arrive(callback: &str) -> Option<()> {
     Some(())
 }
 
+/// The calls in what `strace` wrote of one thread, after those of the loader: each as its name and how many of its name there were up to it.
+pub(crate) fn calls_in(trace: &str) -> Vec<(String, u32)> {
+    let mut begun = false;
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines() {
+        let Some((name, _)) = line.split_once('(') else { continue };
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        // No files: how the network code wakes itself, and what the browser gets for its input.
+        let is_a_nudge = name == "write" && line.contains("\\1\\0\\0\\0\\0\\0\\0\\0\", 8)");
+        let is_nothing = name == "openat" && line.contains("\"/dev/null\"");
+        if begun && !is_a_nudge && !is_nothing {
+            calls.push((name.to_owned(), *count));
+        }
+        begun |= line.contains("PR_SET_DUMPABLE");
+    }
+    calls
+}
+
 /// The store as it may look: the old one, the one without the entry, or one with another complete sign-in in the same frame.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -199,28 +223,10 @@ impl Scene {
         }
     }
 
-    /// The calls of the first thread after those of the loader, each as its name and how many of its name there were up to it.
     fn calls(&self, story: Story) -> Vec<(String, u32)> {
         self.traced(story, &["-e", &format!("trace=prctl,{CALLS}")]).succeeded();
         let trace = std::fs::read_to_string(self.bench.around().join("trace")).unwrap();
-        let mut begun = false;
-        let mut counts: HashMap<&str, u32> = HashMap::new();
-        let mut calls = Vec::new();
-        for line in trace.lines() {
-            let Some((name, _)) = line.split_once('(') else { continue };
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                continue;
-            }
-            let count = counts.entry(name).or_default();
-            *count += 1;
-            // No files: how the network code wakes itself, and what the browser gets for its input.
-            let is_a_nudge = name == "write" && line.contains("\\1\\0\\0\\0\\0\\0\\0\\0\", 8)");
-            let is_nothing = name == "openat" && line.contains("\"/dev/null\"");
-            if begun && !is_a_nudge && !is_nothing {
-                calls.push((name.to_owned(), *count));
-            }
-            begun |= line.contains("PR_SET_DUMPABLE");
-        }
+        let calls = calls_in(&trace);
         assert!(calls.iter().any(|(name, _)| name.starts_with("rename")), "too little was traced:\n{trace}");
         calls
     }

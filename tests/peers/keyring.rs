@@ -130,6 +130,13 @@ impl Keyring {
         assert!(child.wait().expect("secret-tool ends").success(), "secret-tool could not store");
     }
 
+    /// Forgets every secret with these two attributes.
+    pub(crate) fn clear(&self, service: &str, username: &str) {
+        // It says no where there was none.
+        self.run("secret-tool", &["clear", "service", service, "username", username]);
+        assert_eq!(self.lookup(service, username), None);
+    }
+
     /// The secret with these two attributes, whatever others it has. Of several it is any.
     pub(crate) fn lookup(&self, service: &str, username: &str) -> Option<String> {
         let output = self.run("secret-tool", &["lookup", "service", service, "username", username]);

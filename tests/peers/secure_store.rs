@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::keyring::Keyring;
 use super::oauth::Terms;
 use super::signed_in::{SERVICE, SignedIn, in_session, together};
+use crate::faults::token_store::{CALLS, calls_in};
 use crate::harness::{Home, free_port, made_up_token};
 use crate::oauth::entry;
 use crate::workspace::{Fault, Workspace};
@@ -54,7 +55,6 @@ fn f2_what_we_keep_others_find_and_what_they_keep_we_read() {
     theirs["note"] = json!("kept too");
     keyring.store(SERVICE, "p", &theirs.to_string());
     home.command("auth token -p p -o text").reveals().run().ok().prints("theirs\n");
-    home.command("auth token -p p -o text --force-refresh").reveals().run().ok().prints("theirs\n");
     signed_in.expire();
     home.command("auth token -p p -o text").reveals().run().ok();
     let renewed: Value = serde_json::from_str(&keyring.lookup(SERVICE, "p").expect("an entry")).expect("JSON");
@@ -255,4 +255,83 @@ fn sign_ins_move_from_store_to_store_and_back() {
     assert_eq!(kept["tokens"]["p"]["refresh_token"], kept["tokens"][workspace.url()]["refresh_token"]);
     assert_eq!(kept["tokens"]["a b"]["access_token"], json!(other));
     assert_eq!(together(&home, 8, "").len(), 1);
+}
+
+/// Where the sign-in is in the course of a move.
+#[derive(Debug, PartialEq, Eq)]
+struct Places {
+    in_the_file: bool,
+    in_the_keyring: bool,
+}
+
+/// A move that is killed before each call of its first thread, in one direction: the sign-in is in one store or in both, never in none, and a second move ends the matter.
+fn moved_and_killed(to: &str) {
+    let keyring = Keyring::start();
+    let (access, refresh) = (made_up_token(), made_up_token());
+    let own = entry(&access, &refresh, 3_600, 0);
+    let home = at(&keyring, "https://h.example");
+    for secret in [&access, &refresh] {
+        home.secret(secret);
+    }
+    let cache = home.path().join(".databricks/token-cache.json");
+    std::fs::create_dir(cache.parent().expect("a folder")).expect("own folder");
+    let from = if to == "secure" { "plaintext" } else { "secure" };
+    let file = |entries: Value| serde_json::to_string_pretty(&json!({"version": 1, "tokens": entries})).expect("JSON");
+    let set_up = || {
+        home.write_config(format!("[__settings__]\nauth_storage = {from}\n\n[p]\nhost = https://h.example\nauth_type = databricks-cli\n"));
+        if to == "secure" {
+            home.write(&cache, file(json!({"p": own})));
+            // Whatever was there before.
+            keyring.clear(SERVICE, "p");
+        } else {
+            home.write(&cache, file(json!({})));
+            keyring.store(SERVICE, "p", &json!({"token": own}).to_string());
+        }
+    };
+    let places = |what: &str| {
+        let store: Value = serde_json::from_slice(&std::fs::read(&cache).expect("the file")).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let is_whole = |entry: &Value| entry["access_token"] == json!(access) && entry["refresh_token"] == json!(refresh);
+        let in_the_keyring = keyring.lookup(SERVICE, "p").map(|text| serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{what}: {error}")));
+        assert!(in_the_keyring.as_ref().is_none_or(|entry| is_whole(&entry["token"])), "{what}: broken in the keyring");
+        assert!(store["tokens"]["p"].is_null() || is_whole(&store["tokens"]["p"]), "{what}: broken in the file");
+        Places { in_the_file: !store["tokens"]["p"].is_null(), in_the_keyring: in_the_keyring.is_some() }
+    };
+    let done = Places { in_the_file: to == "plaintext", in_the_keyring: to == "secure" };
+    let traced = |options: &str| home.script(&format!("exec strace -qq -o trace {options} databricks auth storage migrate --to {to}")).run();
+
+    set_up();
+    // Where it waits for the thread that speaks with the keyring, too.
+    traced(&format!("-e trace=prctl,futex,{CALLS}")).ok();
+    assert_eq!(places("undisturbed"), done);
+    let calls = calls_in(&std::fs::read_to_string(home.work().join("trace")).expect("a trace"));
+    assert!(calls.len() > 30 && calls.iter().any(|(name, _)| name.starts_with("rename")), "{calls:?}");
+    let mut killed = 0;
+    for (name, count) in calls {
+        let what = format!("to {to}, killed before {name} {count}");
+        set_up();
+        let outcome = traced(&format!("-e trace={name} -e inject={name}:signal=SIGKILL:when={count}"));
+        // How often it has to wait is not the same in every run.
+        assert!(!outcome.status.success() || name == "futex", "{what}: it was not killed\n{outcome}");
+        killed += usize::from(!outcome.status.success());
+        let found = places(&what);
+        assert!(found.in_the_file || found.in_the_keyring, "{what}: the sign-in is lost");
+        home.run(format!("auth storage migrate --to {to}").as_str()).ok();
+        assert_eq!(places(&what), done, "{what}");
+        let names: Vec<String> = std::fs::read_dir(cache.parent().expect("a folder"))
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+            .collect();
+        assert!(!names.iter().any(|name| name.contains("tmp")), "{what}: {names:?}");
+    }
+    assert!(killed > 30, "killed at {killed} points only");
+}
+
+#[test]
+fn a1_a_move_to_the_keyring_that_is_killed_loses_nothing() {
+    moved_and_killed("secure");
+}
+
+#[test]
+fn a1_a_move_to_the_file_that_is_killed_loses_nothing() {
+    moved_and_killed("plaintext");
 }
