@@ -365,6 +365,7 @@ fn a8_a_link_to_the_store_stays_and_its_target_is_replaced() {
 
 #[test]
 fn a10_what_is_no_file_is_an_error_at_once() {
+    #[expect(clippy::type_complexity, reason = "a table")]
     let odd: [(&str, fn(&Path)); 5] = [
         ("a pipe", |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap()),
         ("a folder", |path| std::fs::create_dir(path).unwrap()),

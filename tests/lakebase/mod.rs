@@ -1,3 +1,3 @@
-//! Lakebase: its calls, and a real PostgreSQL behind every way of logging in.
+//! Lakebase: its calls, and a real `PostgreSQL` behind every way of logging in.
 
 mod rest;

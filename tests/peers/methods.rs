@@ -184,7 +184,7 @@ fn the_same_variables_lead_to_the_same_method_and_requests() {
             }
             match INTENDED.iter().find(|intended| intended.peers.contains(&peer) && (intended.applies)(&environment, &ours, &theirs)) {
                 Some(intended) => *used.entry((intended.name, peer)).or_default() += 1,
-                None => differences.push(format!("{peer}: {theirs:?}\nours: {ours:?}\n{:#?}\n", environment)),
+                None => differences.push(format!("{peer}: {theirs:?}\nours: {ours:?}\n{environment:#?}\n")),
             }
         }
     }

@@ -85,6 +85,7 @@ fn missing(name: &str) -> Response {
     Response::error(404, "NOT_FOUND", &format!("{name} does not exist."))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers make it for this")]
 fn thing(name: &str, status: Value) -> Value {
     let parts: Vec<&str> = name.split('/').collect();
     let (kind, id) = (parts[parts.len() - 2], parts[parts.len() - 1]);
@@ -110,7 +111,7 @@ fn get(call: &Call<'_>) -> Answer {
         }
         return Ok(Response::json(200, operation));
     }
-    if name.split('/').count() % 2 == 0 {
+    if name.split('/').count().is_multiple_of(2) {
         return Ok(Response::json(200, postgres.find(name)?));
     }
     let (parent, kind) = name.rsplit_once('/').unwrap_or(("", name));
@@ -138,7 +139,7 @@ fn create(call: &Call<'_>) -> Answer {
     }
     let body = call.json()?;
     let (parent, kind) = name.rsplit_once('/').unwrap_or(("", name));
-    if name.split('/').count() % 2 == 0 {
+    if name.split('/').count().is_multiple_of(2) {
         return Err(missing(name));
     }
     if !parent.is_empty() {

@@ -43,7 +43,6 @@ const LONGEST_COMPLAINT: usize = 400;
 /// On Windows it is `az.cmd`, a script that runs Python; it is looked for there by its endings.
 const NAME: &str = "az";
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every method")]
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }

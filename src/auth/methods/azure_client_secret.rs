@@ -20,7 +20,6 @@ pub(crate) static METHOD: Method = Method {
     acquire,
 };
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every method")]
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }

@@ -25,7 +25,6 @@ const AUDIENCE: &str = "api://AzureADTokenExchange";
 /// RFC 7523, section 2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every method")]
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     with_identity(settings, Some(&host.clone()), ports, |identity| identity.credential(settings, host, ports))
 }
