@@ -225,10 +225,11 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         failure = failure.hint(format!("{} did not work: {reason}", method.name));
         failure = hints.iter().fold(failure, |failure, hint| failure.hint(hint.clone()));
     }
-    for method in METHODS.iter().filter(|method| method.automatic) {
-        if let Err(skip) = method.ready(settings, env) {
-            failure = failure.hint(format!("{} does not apply: {skip}", method.name));
-        }
+    let lacking =
+        METHODS.iter().filter(|method| method.automatic).filter_map(|method| Some(format!("{} ({})", method.name, method.ready(settings, env).err()?)));
+    let lacking: Vec<String> = lacking.collect();
+    if !lacking.is_empty() {
+        failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
     }
     failure.hint("To set up a profile: databricks configure --host https://<workspace> --profile <name>")
 }
