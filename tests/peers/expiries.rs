@@ -25,6 +25,8 @@ fn went_well(sdk: Sdk, signed_in: &SignedIn, seen: &Seen) {
     assert_eq!((seen.ok, seen.unauthorized), (CALLS, 0), "{sdk:?}: {seen:?}");
     assert_eq!(seen.errors, Vec::<String>::new(), "{sdk:?}");
     assert_eq!(seen.users, ["alice@example.com"], "{sdk:?}");
+    // The calls, and the one with which the sign-in ended: then everything before them was told, too.
+    signed_in.server.wait_for(CALLS + 1, &json!({"event": "api", "status": 200}));
     assert_eq!(signed_in.server.count(&json!({"event": "api", "status": 401})), 0, "{sdk:?}");
     let (granted, refused) = signed_in.refreshes();
     assert!(granted >= 2 && refused == 0, "{sdk:?}: {granted} refreshes, {refused} refused");
