@@ -67,6 +67,9 @@ impl Story {
     fn scene(self) -> Scene {
         let workspace = Arc::new(Workspace::builder().refresh_mode(RefreshMode::Reusable).start());
         let mut bench = Bench::new().set("DATABRICKS_AUTH_STORAGE", "plaintext");
+        // Where a lock is looked for that cannot be had beside the store; not that of all scenes together.
+        let temporary = bench.around().to_string_lossy().into_owned();
+        bench = bench.set("TMPDIR", &temporary);
         let granted = workspace.sign_in(workspace.basic_user());
         let age = if self == Story::Refresh { 4_000 } else { 0 };
         let own = entry(&granted.access_token, &granted.refresh_token, 3_600, age);
@@ -78,7 +81,7 @@ impl Story {
         let mut person = None;
         if self == Story::Login {
             let one = Person::at_the_browser(&bench, &workspace);
-            bench = bench.set("BROWSER", &one.program.to_string_lossy()).set("DATABRICKS_OAUTH_CALLBACK_PORT", &crate::harness::free_port().to_string());
+            bench = bench.set("BROWSER", &one.program.to_string_lossy());
             person = Some(one);
         }
         let secrets = vec![granted.access_token, granted.refresh_token];

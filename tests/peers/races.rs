@@ -16,7 +16,7 @@ fn rounds(signed_in: &SignedIn, rounds: &[(usize, &str)]) {
         let (granted, _) = signed_in.refreshes();
         signed_in.expire();
         let printed = signed_in.together(*count, flags);
-        assert_eq!(signed_in.refreshes(), (granted + 1, 0), "{count} with {flags:?}: {:?}", signed_in.server.events());
+        signed_in.has_refreshed(granted + 1);
         assert_eq!(printed, BTreeSet::from([signed_in.access_token()]), "{count} with {flags:?}");
         signed_in.plant();
     }
@@ -68,8 +68,7 @@ fn a_killed_holder_is_followed_by_another() {
             let printed = signed_in.together(8, flags);
             assert_eq!(printed, BTreeSet::from([signed_in.access_token()]));
             // The server finished what the dead one had asked for; of the others one asked again.
-            signed_in.server.wait_for(granted + 2, &json!({"event": "grant", "type": "refresh_token", "ok": true}));
-            assert_eq!(signed_in.refreshes(), (granted + 2, 0));
+            signed_in.has_refreshed(granted + 2);
             signed_in.plant();
         }
         signed_in.is_alive();
@@ -81,7 +80,7 @@ fn what_dies_with_a_single_use_refresh_token_is_told_in_one_message() {
     let signed_in = SignedIn::in_the_file(&SLOW);
     the_holder_is_killed(&signed_in, "");
     // Spent, and its successor went to a dead process: nothing on this machine can know it. The way back is said, and it works.
-    signed_in.server.wait_for(1, &json!({"event": "grant", "type": "refresh_token", "ok": true}));
+    signed_in.has_refreshed(1);
     signed_in.home.run("auth token -p p").fails().says("invalid_grant").says("databricks auth login --profile p");
     signed_in.log_in();
     signed_in.home.run("current-user me -p p").ok().shows("alice@example.com");

@@ -10,7 +10,7 @@ use super::keyring::Keyring;
 use super::oauth::Terms;
 use super::signed_in::{SERVICE, SignedIn, in_session, together};
 use crate::faults::token_store::{CALLS, calls_in};
-use crate::harness::{Home, free_port, made_up_token};
+use crate::harness::{Home, made_up_token};
 use crate::oauth::entry;
 use crate::workspace::{Fault, Workspace};
 
@@ -27,7 +27,6 @@ fn at(keyring: &Keyring, host: &str) -> Home {
     let home = Home::new();
     in_session(&home, keyring);
     home.store(home.path().join(".databricks/token-cache.json"));
-    home.set("DATABRICKS_OAUTH_CALLBACK_PORT", free_port().to_string());
     home.write_config(format!("[p]\nhost = {host}\nauth_type = databricks-cli\n"));
     home
 }
@@ -299,6 +298,9 @@ fn moved_and_killed(to: &str) {
     let done = Places { in_the_file: to == "plaintext", in_the_keyring: to == "secure" };
     let traced = |options: &str| home.script(&format!("exec strace -qq -o trace {options} databricks auth storage migrate --to {to}")).run();
 
+    // Once without a look, so that the folder of the locks is there.
+    set_up();
+    home.run(format!("auth storage migrate --to {to}").as_str()).ok();
     set_up();
     // Where it waits for the thread that speaks with the keyring, too.
     traced(&format!("-e trace=prctl,futex,{CALLS}")).ok();
