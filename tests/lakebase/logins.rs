@@ -43,7 +43,9 @@ fn psql_logs_in_and_ends_as_psql_does() {
     psql("my-instance", "-v ON_ERROR_STOP=1 -f /dev/stdin <<< 'select 1/0;'").shows("code 3");
     psql("my-instance --max-retries 0", "-Atc 'select 7'").shows("7\ncode 0");
     // A signal to this command is one to psql, and how psql ends is how it ends.
-    let sleeping = format!("databricks psql my-instance -- -X -p {port} -c 'select pg_sleep(60)' & sleep 0.1; while ! grep -q psql /proc/$!/task/$!/children 2>/dev/null && [ -z \"$(pgrep -P $! psql)\" ]; do sleep 0.05; done; kill -TERM $!; wait $!; echo \"code $?\"");
+    let sleeping = format!(
+        "databricks psql my-instance -- -X -p {port} -c 'select pg_sleep(60)' & sleep 0.1; while ! grep -q psql /proc/$!/task/$!/children 2>/dev/null && [ -z \"$(pgrep -P $! psql)\" ]; do sleep 0.05; done; kill -TERM $!; wait $!; echo \"code $?\""
+    );
     home.script(&sleeping).run().within(Duration::from_secs(20)).shows("code 143");
     psql("my-instance", "-c 'select pg_terminate_backend(pg_backend_pid())'").shows("code 2").lacks("Retrying");
     // Kept between the runs: one password was enough for each of the two resources.
@@ -67,9 +69,12 @@ fn nobody_gets_a_password_who_is_not_trusted() {
     workspace.change_instance("my-instance", &json!({"read_write_dns": "localhost"}));
     home.run("psql my-instance --sslmode prefer").fails().says("may send the password in clear");
     // The environment does not lead the password elsewhere, nor weaken the check.
-    home.script(&format!("PGSSLMODE=disable PGHOSTADDR=192.0.2.1 PGSERVICE=other databricks psql my-instance -- -X -p {port} -Atc 'select 5'")).run().prints("5\n");
+    home.script(&format!("PGSSLMODE=disable PGHOSTADDR=192.0.2.1 PGSERVICE=other databricks psql my-instance -- -X -p {port} -Atc 'select 5'"))
+        .run()
+        .prints("5\n");
     // And the server takes nobody without TLS.
-    let plain = home.script(&format!("PGPASSWORD=x psql 'host=localhost port={port} user=ann@example.com dbname=postgres sslmode=disable' -c 'select 1'")).run();
+    let plain =
+        home.script(&format!("PGPASSWORD=x psql 'host=localhost port={port} user=ann@example.com dbname=postgres sslmode=disable' -c 'select 1'")).run();
     plain.says("no encryption");
     keep_secret(&home, &workspace);
 }
@@ -132,9 +137,14 @@ fn libpq_reads_what_is_written_for_it() {
         format!("eval \"$(databricks database env my-instance --port {port} --format sh)\" && {ask}"),
         format!("psql -XAt \"$(databricks database dsn my-instance --port {port})\" -c 'select current_user'"),
         format!("psql -XAt \"$(databricks database dsn projects/my-project --port {port} --format keywords)\" -c 'select current_user'"),
-        format!("databricks database service my-instance --port {port} --name x --with-password > .pg_service.conf && chmod 600 .pg_service.conf && PGSERVICEFILE=.pg_service.conf PGSERVICE=x {ask}; rm .pg_service.conf"),
+        format!(
+            "databricks database service my-instance --port {port} --name x --with-password > .pg_service.conf && chmod 600 .pg_service.conf && PGSERVICEFILE=.pg_service.conf PGSERVICE=x {ask}; rm .pg_service.conf"
+        ),
         // The documented way, step by step.
-        format!("PGPASSWORD=$(databricks database generate-database-credential --request-id $(uuidgen) --json '{{\"instance_names\": [\"db-instance-name\"]}}' | jq -r .token) psql -XAt 'host=localhost port={port} user=ann@example.com dbname=databricks_postgres sslmode=verify-full sslrootcert={}' -c 'select current_user'", postgres.ca_file().display()),
+        format!(
+            "PGPASSWORD=$(databricks database generate-database-credential --request-id $(uuidgen) --json '{{\"instance_names\": [\"db-instance-name\"]}}' | jq -r .token) psql -XAt 'host=localhost port={port} user=ann@example.com dbname=databricks_postgres sslmode=verify-full sslrootcert={}' -c 'select current_user'",
+            postgres.ca_file().display()
+        ),
     ] {
         home.script(&script).run().prints("ann@example.com\n");
     }

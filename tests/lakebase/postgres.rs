@@ -14,13 +14,15 @@ pub(super) const NATIVE_PASSWORD: &str = "n\u{e4}tive pass:word";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Roles and database that every cluster of the tests has.
-const SETUP: &str = "CREATE ROLE \"ann@example.com\" LOGIN SUPERUSER;\nCREATE ROLE native LOGIN PASSWORD 'n\u{e4}tive pass:word';\nCREATE DATABASE databricks_postgres;\n";
+const SETUP: &str =
+    "CREATE ROLE \"ann@example.com\" LOGIN SUPERUSER;\nCREATE ROLE native LOGIN PASSWORD 'n\u{e4}tive pass:word';\nCREATE DATABASE databricks_postgres;\n";
 
 /// A running server; dropping it ends it.
 pub(super) struct Postgres {
     pub(super) port: u16,
     folder: tempfile::TempDir,
-    ldap: Ldap,
+    /// As long as it is asked.
+    _ldap: Ldap,
     child: Option<Child>,
 }
 
@@ -42,7 +44,7 @@ impl Postgres {
             give(&folder.path().join(name));
         }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut postgres = Postgres { port, folder, ldap, child: None };
+        let mut postgres = Postgres { port, folder, _ldap: ldap, child: None };
         postgres.begin();
         postgres
     }
@@ -107,11 +109,6 @@ impl Postgres {
         self.stop();
         self.begin();
     }
-
-    /// Keeps the LDAP server alive as long as this.
-    pub(super) fn ldap_port(&self) -> u16 {
-        self.ldap.port()
-    }
 }
 
 impl Drop for Postgres {
@@ -124,8 +121,9 @@ impl Drop for Postgres {
 }
 
 /// The programs of the newest PostgreSQL here.
-pub(super) fn program(name: &str) -> PathBuf {
-    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed: tests/install").map(|entry| entry.unwrap().path()).collect();
+fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> =
+        fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed: tests/install").map(|entry| entry.unwrap().path()).collect();
     versions.sort();
     versions.pop().expect("a version of PostgreSQL").join("bin").join(name)
 }
