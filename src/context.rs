@@ -197,6 +197,21 @@ impl Context<'_> {
         storage::Choice::resolve(&self.env, self.file.auth_storage()?.as_deref())
     }
 
+    /// What it takes to ask the workspace of these settings again later.
+    ///
+    /// # Errors
+    /// If the setting that names the token store makes no sense.
+    pub(crate) fn later(&self, settings: &Settings) -> Result<Later> {
+        Ok(Later {
+            env: self.env.clone(),
+            command: self.command.clone(),
+            interactive: self.caller().interactive,
+            trace: self.globals.trace.clone(),
+            settings: settings.clone(),
+            storage: self.storage()?,
+        })
+    }
+
     /// Who asks, for the requests of this command.
     pub(crate) fn caller(&self) -> Caller<'_> {
         let interactive = match () {
@@ -205,6 +220,29 @@ impl Context<'_> {
             () => Interactive::None,
         };
         Caller { env: &self.env, command: &self.command, interactive, talks: self.ui.talks_to_terminal(), trace: &self.globals.trace }
+    }
+}
+
+/// All that it takes to ask the same workspace again, later and on another thread, with a credential that lives then.
+#[derive(Debug)]
+pub(crate) struct Later {
+    env: Env,
+    command: String,
+    interactive: Interactive,
+    trace: Trace,
+    settings: Settings,
+    storage: storage::Choice,
+}
+
+impl Later {
+    /// The workspace now. `limit` bounds each request as a whole.
+    ///
+    /// # Errors
+    /// If the credential cannot be had.
+    pub(crate) fn workspace(&self, limit: Duration) -> Result<Workspace> {
+        let caller = Caller { env: &self.env, command: &self.command, interactive: self.interactive, talks: false, trace: &self.trace };
+        let credential = caller.with_ports(&|| Ok(self.storage.clone()), Want::USUAL, |ports| chain::acquire(&self.settings, ports))?;
+        Workspace::connect(self.settings.clone(), credential, caller, Some(limit))
     }
 }
 

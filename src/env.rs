@@ -109,6 +109,19 @@ pub(crate) const SYSTEM_ROOT: &str = "SystemRoot";
 
 // Files of other programs.
 pub(crate) const NETRC: &str = "NETRC";
+// libpq's. https://www.postgresql.org/docs/current/libpq-envars.html
+pub(crate) const PGDATABASE: &str = "PGDATABASE";
+pub(crate) const PGHOST: &str = "PGHOST";
+pub(crate) const PGPASSFILE: &str = "PGPASSFILE";
+pub(crate) const PGPASSWORD: &str = "PGPASSWORD";
+pub(crate) const PGPORT: &str = "PGPORT";
+pub(crate) const PGSSLMODE: &str = "PGSSLMODE";
+pub(crate) const PGSSLROOTCERT: &str = "PGSSLROOTCERT";
+pub(crate) const PGUSER: &str = "PGUSER";
+/// Variables of libpq that lead a connection to another server than the one that is named.
+pub(crate) const PG_DETOURS: &[&str] = &["PGHOSTADDR", "PGSERVICE"];
+/// The folder for settings of programs on Windows.
+pub(crate) const APPDATA: &str = "APPDATA";
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
 
 // Conventions of home folders, shells, terminals and of the network.

@@ -7,6 +7,7 @@
 //! | [`run`], `report` | parse, dispatch; any error becomes a message, hints and an exit code |
 //! | `commands` | one file per command that a user types; the REST calls come from their tables |
 //! | `context` | what a command is handed, made when it is asked for |
+//! | `lakebase` | Postgres logins whose passwords live an hour |
 //! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
@@ -28,6 +29,7 @@ mod hardening;
 mod host;
 mod http;
 mod json;
+mod lakebase;
 mod report;
 mod rest;
 mod secret;

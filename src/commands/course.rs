@@ -6,13 +6,12 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use crate::commands::arguments;
-use crate::commands::endpoint::path_segment;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::context::{Context, Workspace};
 use crate::duration;
 use crate::error::Failure;
 use crate::http::{Request, Response};
-use crate::rest::{Course, Item, text_of};
+use crate::rest::{Course, Item, path_segment, text_of};
 use crate::text;
 use crate::ui::progress::Progress;
 

@@ -350,3 +350,28 @@ pub(crate) fn number_of(item: &Item<'_>, key: &str) -> Option<i64> {
 pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+/// A value as one segment of a path (RFC 3986): nothing in it can end the segment.
+pub(crate) fn path_segment(value: &str) -> String {
+    let mut segment = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => segment.push(char::from(byte)),
+            b'.' if value != "." && value != ".." => segment.push('.'),
+            _ => segment += &format!("%{byte:02X}"),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_leave_its_path_segment() {
+        for (value, segment) in [("abc-1_2.3", "abc-1_2.3"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("ä", "%C3%A4")] {
+            assert_eq!(path_segment(value), segment);
+        }
+    }
+}

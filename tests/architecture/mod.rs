@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["auth"],
     &["rest", "handover"],
     &["context"],
+    &["lakebase"],
     &["commands"],
     &["report", "lib", "main"],
 ];
@@ -111,6 +112,11 @@ fn secrets_leave_their_type_in_few_places() {
         "commands/auth/netrc.rs",
         "commands/configure.rs",
         "commands/fallback.rs",
+        // Passwords of databases go to psql's environment, to connection strings, to .pgpass, and to the server in its first messages.
+        "commands/lakebase",
+        "commands/psql.rs",
+        "config/pgpass.rs",
+        "lakebase",
         "config/netrc.rs",
         "config/netrc_tests.rs",
         "config/settings.rs",

@@ -103,6 +103,10 @@ impl Database {
         token
     }
 
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.grants.keys().cloned().collect()
+    }
+
     /// Changes keys of an instance.
     pub(super) fn change(&mut self, name: &str, keys: &Value) {
         let instance = self.instances.iter_mut().find(|instance| instance["name"] == name).expect("an instance of that name");

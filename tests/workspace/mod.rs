@@ -37,6 +37,7 @@ mod federation;
 mod files;
 mod google;
 mod http;
+mod ldap;
 mod oauth;
 mod permissions;
 mod postgres;
@@ -61,6 +62,7 @@ pub use self::faults::Fault;
 pub use self::federation::{AZURE_DEVOPS, GITHUB, Policy};
 pub use self::files::byte_at;
 pub use self::http::{Framing, Response};
+pub use self::ldap::Ldap;
 pub use self::oauth::{Document, Grants, HostKind, Page, RefreshMode, SignedIn, TokenReply, approve, deny, visit};
 pub use self::record::{Plane, Recorded};
 pub use self::tls::TlsVariant;
@@ -392,6 +394,16 @@ impl Workspace {
     /// Changes the status of a Postgres resource, such as the hosts of an endpoint.
     pub fn change_postgres(&self, name: &str, status: &serde_json::Value) {
         self.state.postgres.lock().unwrap().change(name, status);
+    }
+
+    /// An LDAP server on loopback whose simple bind takes living database passwords.
+    pub fn ldap(&self) -> Ldap {
+        Ldap::start(Arc::clone(&self.state))
+    }
+
+    /// Every database password that was ever given out.
+    pub fn database_tokens(&self) -> Vec<String> {
+        self.state.database.lock().unwrap().tokens()
     }
 
     /// What a database password opens now; `None` if it is unknown or expired.
