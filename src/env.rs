@@ -120,8 +120,6 @@ pub(crate) const PGSSLROOTCERT: &str = "PGSSLROOTCERT";
 pub(crate) const PGUSER: &str = "PGUSER";
 /// Variables of libpq that lead a connection to another server than the one that is named.
 pub(crate) const PG_DETOURS: &[&str] = &["PGHOSTADDR", "PGSERVICE"];
-/// The folder for settings of programs on Windows.
-pub(crate) const APPDATA: &str = "APPDATA";
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
 
 // Conventions of home folders, shells, terminals and of the network.

@@ -261,7 +261,7 @@ impl Session<'_, '_> {
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSES.1);
             // Whatever was wrong with the old password is not wrong with a new one.
-            want = Want { min_ttl: None, minted_after: Some(clock::now()) };
+            want = Want { min_ttl: None, minted_after: Some(clock::now()), alone: false };
         }
         Ok(())
     }
