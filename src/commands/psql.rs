@@ -89,7 +89,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 fn attempts(context: &Context<'_>, matches: &ArgMatches) -> Result<u32> {
     let Some(text) = arguments::text(matches, "max-retries") else { return Ok(ATTEMPTS) };
     let reason = || format!("strconv.ParseInt: parsing {}: invalid syntax", text::quoted(text));
-    Ok(text.parse().map_err(|_| context.usage_error(UsageError::new(invalid_argument(text, "--max-retries", &reason()))))?)
+    text.parse().map_err(|_| context.usage_error(UsageError::new(invalid_argument(text, "--max-retries", &reason()))))
 }
 
 /// The target that the command line names.
