@@ -177,6 +177,14 @@ impl Keyring {
         processes_in(self.folder.path())
     }
 
+    /// The daemon that keeps the secrets, while it runs.
+    pub(crate) fn daemon(&self) -> Option<Pid> {
+        // The system cuts names to fifteen bytes.
+        self.processes()
+            .into_iter()
+            .find(|pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).is_ok_and(|name| name.starts_with("gnome-keyring-d")))
+    }
+
     fn items(&self, service: &str) -> Vec<String> {
         let escaped = service.replace('\\', "\\\\").replace('\'', "\\'");
         let answer = self.call("/org/freedesktop/secrets", "org.freedesktop.Secret.Service.SearchItems", &[&format!("{{'service': '{escaped}'}}")]);

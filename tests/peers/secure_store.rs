@@ -10,7 +10,7 @@ use super::keyring::Keyring;
 use super::oauth::Terms;
 use super::signed_in::{SERVICE, SignedIn, in_session, together};
 use crate::faults::token_store::{CALLS, calls_in};
-use crate::harness::{Home, made_up_token};
+use crate::harness::{Home, Outcome, made_up_token};
 use crate::oauth::entry;
 use crate::workspace::{Fault, Workspace};
 
@@ -132,11 +132,7 @@ fn f1_a_keyring_that_stops_answering_or_dies_is_given_up() {
         for secret in [&granted.access_token, &granted.refresh_token] {
             home.secret(secret);
         }
-        let daemon = keyring
-            .processes()
-            .into_iter()
-            .find(|pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).is_ok_and(|name| name.starts_with("gnome-keyring")));
-        let daemon = daemon.expect("the daemon of the keyring");
+        let daemon = keyring.daemon().expect("the daemon of the keyring");
         kill_process(daemon, Signal::STOP).expect("stopped");
         // It is asked, and does not answer; then it goes on in that way, or ends.
         std::thread::scope(|scope| {
@@ -263,69 +259,108 @@ struct Places {
     in_the_keyring: bool,
 }
 
-/// A move that is killed before each call of its first thread, in one direction: the sign-in is in one store or in both, never in none, and a second move ends the matter.
-fn moved_and_killed(to: &str) {
-    let keyring = Keyring::start();
-    let (access, refresh) = (made_up_token(), made_up_token());
-    let own = entry(&access, &refresh, 3_600, 0);
-    let home = at(&keyring, "https://h.example");
-    for secret in [&access, &refresh] {
-        home.secret(secret);
-    }
-    let cache = home.path().join(".databricks/token-cache.json");
-    std::fs::create_dir(cache.parent().expect("a folder")).expect("own folder");
-    let from = if to == "secure" { "plaintext" } else { "secure" };
-    let file = |entries: Value| serde_json::to_string_pretty(&json!({"version": 1, "tokens": entries})).expect("JSON");
-    let set_up = || {
-        home.write_config(format!("[__settings__]\nauth_storage = {from}\n\n[p]\nhost = https://h.example\nauth_type = databricks-cli\n"));
-        if to == "secure" {
-            home.write(&cache, file(json!({"p": own})));
-            // Whatever was there before.
-            keyring.clear(SERVICE, "p");
-        } else {
-            home.write(&cache, file(json!({})));
-            keyring.store(SERVICE, "p", &json!({"token": own}).to_string());
-        }
-    };
-    let places = |what: &str| {
-        let store: Value = serde_json::from_slice(&std::fs::read(&cache).expect("the file")).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let is_whole = |entry: &Value| entry["access_token"] == json!(access) && entry["refresh_token"] == json!(refresh);
-        let in_the_keyring = keyring.lookup(SERVICE, "p").map(|text| serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{what}: {error}")));
-        assert!(in_the_keyring.as_ref().is_none_or(|entry| is_whole(&entry["token"])), "{what}: broken in the keyring");
-        assert!(store["tokens"]["p"].is_null() || is_whole(&store["tokens"]["p"]), "{what}: broken in the file");
-        Places { in_the_file: !store["tokens"]["p"].is_null(), in_the_keyring: in_the_keyring.is_some() }
-    };
-    let done = Places { in_the_file: to == "plaintext", in_the_keyring: to == "secure" };
-    let traced = |options: &str| home.script(&format!("exec strace -qq -o trace {options} databricks auth storage migrate --to {to}")).run();
+/// A home whose sign-in can be moved to a store, again and again.
+struct Move {
+    to: &'static str,
+    keyring: Keyring,
+    home: Home,
+    access: String,
+    refresh: String,
+}
 
-    // Once without a look, so that the folder of the locks is there.
-    set_up();
-    home.run(format!("auth storage migrate --to {to}").as_str()).ok();
-    set_up();
+impl Move {
+    fn new(to: &'static str) -> Self {
+        let keyring = Keyring::start();
+        let home = at(&keyring, "https://h.example");
+        let (access, refresh) = (made_up_token(), made_up_token());
+        for secret in [&access, &refresh] {
+            home.secret(secret);
+        }
+        std::fs::create_dir(home.path().join(".databricks")).expect("own folder");
+        let this = Self { to, keyring, home, access, refresh };
+        // Once, so that the folder of the locks is there.
+        this.set_up();
+        this.run().ok();
+        assert_eq!(this.places("undisturbed"), this.done());
+        this
+    }
+
+    fn cache(&self) -> std::path::PathBuf {
+        self.home.path().join(".databricks/token-cache.json")
+    }
+
+    /// The sign-in is in the store that it is to leave, and in no other.
+    fn set_up(&self) {
+        let from = if self.to == "secure" { "plaintext" } else { "secure" };
+        let own = entry(&self.access, &self.refresh, 3_600, 0);
+        let file = |entries: Value| serde_json::to_string_pretty(&json!({"version": 1, "tokens": entries})).expect("JSON");
+        self.home.write_config(format!("[__settings__]\nauth_storage = {from}\n\n[p]\nhost = https://h.example\nauth_type = databricks-cli\n"));
+        if self.to == "secure" {
+            self.home.write(&self.cache(), file(json!({"p": own})));
+            self.keyring.clear(SERVICE, "p");
+        } else {
+            self.home.write(&self.cache(), file(json!({})));
+            self.keyring.store(SERVICE, "p", &json!({"token": own}).to_string());
+        }
+    }
+
+    fn run(&self) -> Outcome {
+        self.home.run(format!("auth storage migrate --to {}", self.to).as_str())
+    }
+
+    fn traced(&self, options: &str) -> Outcome {
+        self.home.script(&format!("exec strace -qq -o trace {options} databricks auth storage migrate --to {}", self.to)).run()
+    }
+
+    /// Where the sign-in is; it is whole wherever it is.
+    fn places(&self, what: &str) -> Places {
+        let store: Value = serde_json::from_slice(&std::fs::read(self.cache()).expect("the file")).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let in_the_file = &store["tokens"]["p"];
+        let in_the_keyring =
+            self.keyring.lookup(SERVICE, "p").map(|text| serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{what}: {error}")));
+        let is_whole = |entry: &Value| entry["access_token"] == json!(self.access) && entry["refresh_token"] == json!(self.refresh);
+        assert!(in_the_keyring.as_ref().is_none_or(|entry| is_whole(&entry["token"])), "{what}: broken in the keyring");
+        assert!(in_the_file.is_null() || is_whole(in_the_file), "{what}: broken in the file");
+        Places { in_the_file: !in_the_file.is_null(), in_the_keyring: in_the_keyring.is_some() }
+    }
+
+    fn done(&self) -> Places {
+        Places { in_the_file: self.to == "plaintext", in_the_keyring: self.to == "secure" }
+    }
+}
+
+/// A move that is killed before each call of its first thread: the sign-in is in one store or in both, never in none, and a second move ends the matter.
+fn moved_and_killed(to: &'static str) {
+    let mut it = Move::new(to);
+    it.set_up();
     // Where it waits for the thread that speaks with the keyring, too.
-    traced(&format!("-e trace=prctl,futex,{CALLS}")).ok();
-    assert_eq!(places("undisturbed"), done);
-    let calls = calls_in(&std::fs::read_to_string(home.work().join("trace")).expect("a trace"));
+    it.traced(&format!("-e trace=prctl,futex,{CALLS}")).ok();
+    let calls = calls_in(&std::fs::read_to_string(it.home.work().join("trace")).expect("a trace"));
     assert!(calls.len() > 30 && calls.iter().any(|(name, _)| name.starts_with("rename")), "{calls:?}");
-    let mut killed = 0;
+    let (mut killed, mut crashed) = (0, 0);
     for (name, count) in calls {
         let what = format!("to {to}, killed before {name} {count}");
-        set_up();
-        let outcome = traced(&format!("-e trace={name} -e inject={name}:signal=SIGKILL:when={count}"));
+        it.set_up();
+        let outcome = it.traced(&format!("-e trace={name} -e inject={name}:signal=SIGKILL:when={count}"));
+        let found = it.places(&what);
+        let again = it.run();
+        if it.keyring.daemon().is_none() {
+            // gnome-keyring 42 aborts at times (in GLib) when somebody who speaks with it is killed. That is not what is looked at here.
+            it = Move::new(to);
+            crashed += 1;
+            continue;
+        }
         // How often it has to wait is not the same in every run.
         assert!(!outcome.status.success() || name == "futex", "{what}: it was not killed\n{outcome}");
         killed += usize::from(!outcome.status.success());
-        let found = places(&what);
         assert!(found.in_the_file || found.in_the_keyring, "{what}: the sign-in is lost");
-        home.run(format!("auth storage migrate --to {to}").as_str()).ok();
-        assert_eq!(places(&what), done, "{what}");
-        let names: Vec<String> = std::fs::read_dir(cache.parent().expect("a folder"))
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
-            .collect();
+        again.ok();
+        assert_eq!(it.places(&what), it.done(), "{what}");
+        let folder = std::fs::read_dir(it.home.path().join(".databricks")).expect("a folder");
+        let names: Vec<String> = folder.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
         assert!(!names.iter().any(|name| name.contains("tmp")), "{what}: {names:?}");
     }
-    assert!(killed > 30, "killed at {killed} points only");
+    assert!(killed > 30 && crashed < 4, "killed at {killed} points only; the keyring crashed {crashed} times");
 }
 
 #[test]
