@@ -255,7 +255,7 @@ fn all(workspace: &Workspace, endpoint: &'static Endpoint, parent: Option<&str>)
 
 /// What is not there may be in another workspace: names and passwords are those of one.
 fn absent(error: anyhow::Error, workspace: &Workspace, kind: &str, name: &str) -> anyhow::Error {
-    if !error.downcast_ref::<ApiError>().is_some_and(|refusal| refusal.status == 404) {
+    if error.downcast_ref::<ApiError>().is_none_or(|refusal| refusal.status != 404) {
         return error;
     }
     let list = if kind == "database instance" { "databricks database list-database-instances" } else { "databricks postgres list-projects" };
