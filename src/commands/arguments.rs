@@ -48,7 +48,10 @@ pub(crate) fn positionals(matches: &ArgMatches) -> Vec<&str> {
 
 /// Lets a command take any positional arguments.
 pub(crate) fn positional(command: clap::Command) -> clap::Command {
-    command.arg(Arg::new(POSITIONAL).num_args(0..).hide(true).action(ArgAction::Append))
+    let arg = Arg::new(POSITIONAL).hide(true).action(ArgAction::Append);
+    // Beside what stands behind `--` clap takes words one by one only.
+    let is_alone = !command.get_positionals().any(Arg::is_last_set);
+    command.arg(if is_alone { arg.num_args(0..) } else { arg.num_args(1).index(1) })
 }
 
 /// The look of every help page.

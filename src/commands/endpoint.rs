@@ -290,14 +290,9 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
         let refuse = |value: &str, flag: &str, reason: &str| context.usage_error(UsageError::new(invalid_argument(value, &format!("--{flag}"), reason)));
         let value = match field.shape {
             // Compat: a flag that is false or empty is not sent.
-            Shape::Boolean => {
-                if arguments::is_on(matches, &name) {
-                    Some(Cow::Borrowed("true"))
-                } else {
-                    // What is changed may be turned off.
-                    (endpoint.verb == Verb::Patch && arguments::is_given(matches, &name)).then_some(Cow::Borrowed("false"))
-                }
-            }
+            Shape::Boolean if arguments::is_on(matches, &name) => Some(Cow::Borrowed("true")),
+            // What is changed may be turned off.
+            Shape::Boolean => (endpoint.verb == Verb::Patch && arguments::is_given(matches, &name)).then_some(Cow::Borrowed("false")),
             Shape::Integer => integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?,
             Shape::Seconds { human } => {
                 let seconds = integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?;
@@ -348,7 +343,8 @@ fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMa
         let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
         let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
             .hint(format!("It takes: {}", known.join(", ")));
-        return Err(if endpoint.mints { failure.hint("To send it without these fields, as the official CLI does, add --lenient") } else { failure }.into());
+        let way = "To send it without these fields, as the official CLI does, add --lenient";
+        return Err(if endpoint.mints { failure.hint(way) } else { failure }.into());
     }
     for flaw in &flaws {
         context.ui.warn(&format!("{flaw}\n"));

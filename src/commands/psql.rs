@@ -12,7 +12,6 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::auth::Want;
-use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, Exit, arguments, fallback, lakebase};
 use crate::context::{Context, Workspace};
@@ -48,11 +47,14 @@ pub(super) static COMMAND: Command = Command {
             .arg(arguments::value("branch", "name", "The branch of the project"))
             .arg(arguments::value("endpoint", "name", "The endpoint of the branch"))
             .arg(arguments::value("max-retries", "number", "How often to try to connect: 3 if not given; 0 lets psql take the place of this process"))
-            .arg(Arg::new(REST).num_args(0..).last(true).index(2).hide(true).action(ArgAction::Append).value_parser(clap::value_parser!(OsString)))
+            .arg(Arg::new(TOO_MANY).num_args(1).index(2).hide(true).action(ArgAction::Append))
+            .arg(Arg::new(REST).num_args(0..).last(true).index(3).hide(true).action(ArgAction::Append).value_parser(clap::value_parser!(OsString)))
     },
     run,
 };
 
+/// A second word before `--`.
+const TOO_MANY: &str = "TOO_MANY";
 /// What stands behind `--`.
 const REST: &str = "PSQL_ARGS";
 const ATTEMPTS: u32 = 3;
@@ -76,7 +78,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     };
     let kinds = (arguments::is_on(matches, "provisioned"), arguments::is_on(matches, "autoscaling"));
     if kinds.0 && target::is_path(&name) || kinds.1 && !target::is_path(&name) {
-        return Err(Failure::new(format!("{} is {} of the kind that was asked for", text::quoted(&name), "not")).into());
+        let (is, wanted) = if kinds.0 { ("a project", "instances (--provisioned)") } else { ("an instance", "projects (--autoscaling)") };
+        return Err(Failure::new(format!("{} is the name of {is}, and only {wanted} were asked for", text::quoted(&name))).into());
     }
     let target = resolve(context, &workspace, &name)?;
     let mut session = Session { context, workspace: &workspace, target, sslmode, psql, rest };
@@ -96,7 +99,7 @@ fn attempts(context: &Context<'_>, matches: &ArgMatches) -> Result<u32> {
 fn name(matches: &ArgMatches) -> Result<Option<String>> {
     let given = |name| arguments::text(matches, name).filter(|text| !text.is_empty());
     let positionals = arguments::positionals(matches);
-    if positionals.len() > 1 {
+    if positionals.len() > 1 || matches.try_contains_id(TOO_MANY).unwrap_or(false) {
         return Err(Failure::new("expected at most one positional argument for target")
             .hint("What is for psql stands behind --: databricks psql my-instance -- -c 'select 1'")
             .into());
@@ -182,8 +185,13 @@ struct Session<'s, 'u> {
 
 impl Session<'_, '_> {
     /// psql with everything that it has to know.
-    fn prepared(&self, want: Want, is_first: bool) -> Result<Program> {
-        let token = credential::living(self.context, self.workspace, &self.target, want)?;
+    fn prepared(&self, is_first: bool) -> Result<Program> {
+        // Whatever was wrong with a password that was kept is not wrong with a new one.
+        let token = if is_first {
+            credential::living(self.context, self.workspace, &self.target, Want::USUAL)?
+        } else {
+            credential::mint(self.workspace, &self.target.resource)?
+        };
         let (settings, remark) = Settings::new(&self.context.env, self.target.clone(), Some(token.access_token), self.sslmode);
         if let Some(remark) = remark.filter(|_| is_first) {
             self.context.ui.warn(&remark);
@@ -222,7 +230,7 @@ impl Session<'_, '_> {
     #[cfg(unix)]
     fn become_psql(&self) -> Result<()> {
         use std::os::unix::process::CommandExt as _;
-        let mut program = self.prepared(Want::USUAL, true)?;
+        let mut program = self.prepared(true)?;
         self.context.ui.flush().map(drop)?;
         let error = program.exec();
         Err(self.cannot_start(&error))
@@ -230,7 +238,7 @@ impl Session<'_, '_> {
 
     #[cfg(not(unix))]
     fn become_psql(&self) -> Result<()> {
-        let status = self.prepared(Want::USUAL, true)?.status().map_err(|error| self.cannot_start(&error))?;
+        let status = self.prepared(true)?.status().map_err(|error| self.cannot_start(&error))?;
         ended(status)
     }
 
@@ -242,12 +250,11 @@ impl Session<'_, '_> {
     fn keep_trying(&mut self, attempts: u32) -> Result<()> {
         let signals = Signals::forward()?;
         let mut pause = PAUSES.0;
-        let mut want = Want::USUAL;
         for attempt in 1..=attempts {
             if attempt > 1 {
                 self.context.ui.note(&format!("Retrying connection (attempt {attempt}/{attempts})..."));
             }
-            let mut program = self.prepared(want, attempt == 1)?;
+            let mut program = self.prepared(attempt == 1)?;
             let (status, said) = signals.run(&mut program).map_err(|error| self.cannot_start(&error))?;
             if status.code() != Some(BAD_CONNECTION) || !may_pass(&said) {
                 return ended(status);
@@ -260,8 +267,6 @@ impl Session<'_, '_> {
             self.context.ui.note(&format!("Connection attempt {attempt}/{attempts} failed, retrying in {}s...", pause.as_secs()));
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSES.1);
-            // Whatever was wrong with the old password is not wrong with a new one.
-            want = Want { min_ttl: None, minted_after: Some(clock::now()), alone: false };
         }
         Ok(())
     }

@@ -138,7 +138,9 @@ pub(crate) fn merged(bytes: &[u8], record: &Record<'_>) -> Result<Zeroizing<Vec<
         (Some(at), None) | (None, Some(at)) => at,
         (None, None) => bytes.len(),
     };
-    let feed: &[u8] = if memchr::memmem::find(bytes, b"\r\n").is_some() { b"\r\n" } else { b"\n" };
+    // As the line that is replaced ended, else as the file's do.
+    let ends = own.first().map_or(bytes, |place| &bytes[place.clone()]);
+    let feed: &[u8] = if memchr::memmem::find(ends, b"\r\n").is_some() { b"\r\n" } else { b"\n" };
     let line = record.line()?;
     let mut merged = Zeroizing::new(Vec::with_capacity(bytes.len() + line.len() + 2 * feed.len()));
     let kept = |from: usize, to: usize, merged: &mut Vec<u8>| {
@@ -274,7 +276,11 @@ mod tests {
             prop_assert_eq!(found.expose(), &*password);
             prop_assert_eq!(&*merged(&once, &record).expect("merged"), &*once);
             // Every other line is still there, in its order.
-            let others = |bytes: &[u8]| -> Vec<Vec<u8>> { bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && *line != record.line().expect("a line").as_bytes()).map(<[u8]>::to_vec).collect() };
+            let others = |bytes: &[u8]| -> Vec<Vec<u8>> {
+                let own = record.line().expect("a line");
+                let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+                lines.filter(|line| !line.is_empty() && *line != own.as_bytes()).map(<[u8]>::to_vec).collect()
+            };
             let left = others(&once);
             let mut before = others(file.as_bytes()).into_iter();
             prop_assert!(left.iter().all(|line| before.any(|old| old == *line)));

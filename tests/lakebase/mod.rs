@@ -1,4 +1,4 @@
-//! Lakebase: its calls, and a real `PostgreSQL` behind every way of logging in.
+//! Lakebase: its calls, and a real Postgres behind every way of logging in.
 
 mod logins;
 mod postgres;

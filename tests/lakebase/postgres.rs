@@ -1,9 +1,9 @@
-//! A real PostgreSQL with TLS by its own authority, which takes the passwords of one workspace and no others.
+//! A real Postgres with TLS by its own authority, which takes the passwords of one workspace and no others.
 
 use crate::workspace::{Ldap, Workspace};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The programs of the newest PostgreSQL here.
+/// The programs of the newest Postgres here.
 fn program(name: &str) -> PathBuf {
     let mut versions: Vec<PathBuf> =
         fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed: tests/install").map(|entry| entry.unwrap().path()).collect();
@@ -128,7 +128,7 @@ fn program(name: &str) -> PathBuf {
     versions.pop().expect("a version of PostgreSQL").join("bin").join(name)
 }
 
-/// A program of PostgreSQL, which refuses to be root.
+/// A program of Postgres, which refuses to be root.
 fn as_postgres(name: &str) -> Command {
     let mut command = if rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");
@@ -145,7 +145,6 @@ fn as_postgres(name: &str) -> Command {
 fn give(path: &Path) {
     if rustix::process::geteuid().is_root() {
         let owner = fs::metadata("/var/lib/postgresql").unwrap();
-        use std::os::unix::fs::MetadataExt as _;
         chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! An LDAP server that knows one operation: a simple bind, which succeeds where the password is a living database password of that user. A PostgreSQL with `ldap` in its
+//! An LDAP server that knows one operation: a simple bind, which succeeds where the password is a living database password of that user. A Postgres with `ldap` in its
 //! `pg_hba.conf` asks it, and so takes the workspace's passwords and no others. RFC 4511, sections 4.2 and 5.1.
 
 use super::state::State;

@@ -55,7 +55,7 @@ impl Postgres {
                 json!({"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", "current_state": "ACTIVE", "hosts": {"host": "ep-writer.database.cloud.databricks.com"}}),
             ),
         ] {
-            postgres.things.insert(name.to_owned(), thing(name, status));
+            postgres.things.insert(name.to_owned(), thing(name, &status));
         }
         postgres
     }
@@ -85,8 +85,7 @@ fn missing(name: &str) -> Response {
     Response::error(404, "NOT_FOUND", &format!("{name} does not exist."))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "callers make it for this")]
-fn thing(name: &str, status: Value) -> Value {
+fn thing(name: &str, status: &Value) -> Value {
     let parts: Vec<&str> = name.split('/').collect();
     let (kind, id) = (parts[parts.len() - 2], parts[parts.len() - 1]);
     let singular = match kind {
@@ -158,7 +157,7 @@ fn create(call: &Call<'_>) -> Answer {
     if postgres.things.contains_key(&full) && call.request.query("replace_existing") != Some("true") {
         return Err(Response::error(409, "ALREADY_EXISTS", &format!("{full} already exists.")));
     }
-    let mut made = thing(&full, field::object(&body, "spec")?.map_or(json!({}), |spec| Value::Object(spec.clone())));
+    let mut made = thing(&full, &field::object(&body, "spec")?.map_or(json!({}), |spec| Value::Object(spec.clone())));
     for (key, value) in body {
         made[key] = value;
     }
