@@ -380,6 +380,25 @@ impl Workspace {
         Ok(text_of(&fields, "userName").into_owned())
     }
 
+    /// Whether the credential is good for what the settings mean: a workspace is asked who it is, an account for its workspaces. Where one does not answer the other may, because a
+    /// host can be both. `None`: good, but it has no name there.
+    ///
+    /// # Errors
+    /// As the place that is meant first refuses.
+    pub(crate) fn vouch(&self) -> Result<Option<String>> {
+        let Some(account) = self.settings.text(Attr::AccountId).filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')) else {
+            return self.who().map(Some);
+        };
+        let path = format!("/api/2.0/accounts/{account}/workspaces");
+        let listed = || self.send(&Request::get(path.as_str())).map(|_| None);
+        let named = || self.who().map(Some);
+        if self.credential.host.is_account_console() {
+            listed().or_else(|error| named().map_err(|_| error))
+        } else {
+            named().or_else(|error| listed().map_err(|_| error))
+        }
+    }
+
     /// Walks over the items of a list, page by page; `each` says whether to go on.
     ///
     /// `items` is the key that holds them.

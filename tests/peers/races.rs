@@ -7,8 +7,8 @@ use serde_json::json;
 use super::oauth::Terms;
 use super::signed_in::SignedIn;
 
-/// Slow enough for all to start while the first refreshes: who asks for a new token two seconds after it gets another one.
-const SLOW: Terms = Terms { access_token_seconds: 3600, reusable_refresh_tokens: false, opaque_access_tokens: false, token_delay_ms: 1000 };
+/// Slow enough for all to start while the first refreshes, also on a machine that is busy: who asks for a new token two seconds after it gets another one.
+const SLOW: Terms = Terms { access_token_seconds: 3600, reusable_refresh_tokens: false, opaque_access_tokens: false, token_delay_ms: 3000 };
 
 /// Rounds of many at once, each after the end of the token.
 fn rounds(signed_in: &SignedIn, rounds: &[(usize, &str)]) {

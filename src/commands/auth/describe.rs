@@ -210,8 +210,8 @@ fn find_out(context: &Context<'_>, settings: &Settings, offline: bool, attempts:
                 context.ui.warn(remark);
             }
             let used = credential.method;
-            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.who());
-            (Some(used), user.map(Some).map_err(said))
+            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.vouch());
+            (Some(used), user.map_err(said))
         }
     }
 }
