@@ -151,9 +151,9 @@ fn open_port(context: &Context<'_>, address: SocketAddr, keep: Option<&str>, use
             let file = PassFile::at(path);
             let password = file.look_up(&host, address.port(), "*", "*")?.unwrap_or_else(random_password);
             let names: &[&str] = if address.port() == 0 || !address.ip().is_ipv4() { &[&host] } else { &[&host, "localhost"] };
-            for host in names {
-                file.write(&Record { host, port: address.port(), database: "*", user: "*", password: &password })?;
-            }
+            let records: Vec<Record<'_>> =
+                names.iter().map(|host| Record { host, port: address.port(), database: "*", user: "*", password: &password }).collect();
+            file.write(&records)?;
             context.ui.note(&format!("The password is in {path}. Try: PGPASSFILE={path} psql -h {host} -p {} -U {}", address.port(), text::one_line(user)));
             password
         }
