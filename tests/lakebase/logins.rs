@@ -48,6 +48,8 @@ fn psql_logs_in_and_ends_as_psql_does() {
     );
     home.script(&sleeping).run().within(Duration::from_secs(20)).shows("code 143");
     psql("my-instance", "-c 'select pg_terminate_backend(pg_backend_pid())'").shows("code 2").lacks("Retrying");
+    let stranger = home.script("databricks psql my-instance -- -X -U nobody -p PORT -c 'select 1'".replace("PORT", &port.to_string()).as_str()).run();
+    stranger.says("authentication failed").says("Hint: If there is no role for ann@example.com yet").lacks("Retrying");
     // Kept between the runs: one password was enough for each of the two resources.
     assert_eq!(workspace.database_tokens().len(), 2);
     keep_secret(&home, &workspace);

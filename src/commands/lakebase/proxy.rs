@@ -106,6 +106,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             }));
         }
     })?;
+    make_room();
     context.ui.note(&format!("{place} leads to {} at {}:{} as {}{until}. Ctrl-C ends it.", target.database, target.host, target.port, target.user));
     let outcome = serve(&door, listener);
     if let Some(folder) = socket {
@@ -113,6 +114,17 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     Ok(outcome?)
 }
+
+/// A client takes two descriptors, and the usual limit is 1,024.
+#[cfg(unix)]
+fn make_room() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[cfg(not(unix))]
+fn make_room() {}
 
 /// Where to listen.
 fn address(context: &Context<'_>, listen: Option<&str>) -> Result<SocketAddr> {
