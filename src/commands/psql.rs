@@ -257,6 +257,11 @@ impl Session<'_, '_> {
             let mut program = self.prepared(attempt == 1)?;
             let (status, said) = signals.run(&mut program).map_err(|error| self.cannot_start(&error))?;
             if status.code() != Some(BAD_CONNECTION) || !may_pass(&said) {
+                if status.code() == Some(BAD_CONNECTION)
+                    && (said.contains("authentication failed") || said.contains("role \"") && said.contains("does not exist"))
+                {
+                    self.context.ui.note(&format!("Hint: {}", target::role_hint(&self.target.user)));
+                }
                 return ended(status);
             }
             let last = format!("connection failed: psql exited with code {BAD_CONNECTION}");

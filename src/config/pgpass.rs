@@ -205,15 +205,21 @@ impl PassFile {
         &self.path
     }
 
-    /// Puts a line in, see [`merged`].
+    /// Puts lines in, see [`merged`], all of them or none.
     ///
     /// # Errors
     /// If the file cannot be read, locked or written: then it is left as it is.
-    pub(crate) fn write(&self, record: &Record<'_>) -> Result<Updated> {
+    pub(crate) fn write(&self, records: &[Record<'_>]) -> Result<Updated> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             files::make_folder(folder)?;
         }
-        files::update(&self.path, SIZE_LIMIT, |before| Ok(Some(std::mem::take(&mut *merged(before.unwrap_or_default(), record)?))))
+        files::update(&self.path, SIZE_LIMIT, |before| {
+            let mut bytes = Zeroizing::new(before.unwrap_or_default().to_vec());
+            for record in records {
+                bytes = merged(&bytes, record)?;
+            }
+            Ok(Some(std::mem::take(&mut *bytes)))
+        })
     }
 
     /// The password that libpq would take; `None` if there is none.

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::lakebase::target::role_hint;
 use crate::lakebase::upstream::{LoggedIn, Refusal, Server};
 use crate::lakebase::vault::{Trouble, Vault};
 use crate::lakebase::wire::{self, Greeting, Startup};
@@ -227,6 +228,8 @@ const BREATH: Duration = Duration::from_millis(50);
 async fn accept_tcp(door: Arc<Door>, listener: TcpListener) {
     loop {
         match listener.accept().await {
+            // Who is one too many is told; but not without end.
+            Ok(_) if door.clients.count() > 2 * MOST_CLIENTS => {}
             Ok((client, _)) => {
                 let _slow = client.set_nodelay(true);
                 tokio::spawn(attend(Present::new(&door), client));
@@ -273,7 +276,9 @@ async fn attended<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S
             return Some(trouble);
         }
         Err(Refusal::Server(packet)) => {
-            ui::aside(&format!("The server refused a login as {}: {}", text::one_line(&door.user), text::one_line(&wire::error_field(&packet[5..], b'M'))));
+            let said = wire::error_field(&packet[5..], b'M');
+            let hint = if wire::error_field(&packet[5..], b'C').starts_with("28") { format!("\nHint: {}", role_hint(&door.user)) } else { String::new() };
+            ui::aside(&format!("The server refused a login as {}: {}{hint}", text::one_line(&door.user), text::one_line(&said)));
             let _gone = timeout(CANCELLING, async {
                 client.write_all(&packet).await?;
                 client.shutdown().await

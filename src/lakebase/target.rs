@@ -79,6 +79,12 @@ pub(crate) fn is_path(name: &str) -> bool {
     name == PROJECTS || name.starts_with("projects/")
 }
 
+/// What to do where a server does not know somebody.
+pub(crate) fn role_hint(user: &str) -> String {
+    let user = text::one_line(user);
+    format!("If there is no role for {user} yet, somebody who has one makes it: SELECT databricks_create_role('{user}', 'USER'); see docs/lakebase.md")
+}
+
 /// Finds out where a database is, and as whom to log in.
 ///
 /// # Errors

@@ -48,6 +48,8 @@ fn psql_logs_in_and_ends_as_psql_does() {
     );
     home.script(&sleeping).run().within(Duration::from_secs(20)).shows("code 143");
     psql("my-instance", "-c 'select pg_terminate_backend(pg_backend_pid())'").shows("code 2").lacks("Retrying");
+    let stranger = home.script("databricks psql my-instance -- -X -U nobody -p PORT -c 'select 1'".replace("PORT", &port.to_string()).as_str()).run();
+    stranger.says("authentication failed").says("Hint: If there is no role for ann@example.com yet").lacks("Retrying");
     // Kept between the runs: one password was enough for each of the two resources.
     assert_eq!(workspace.database_tokens().len(), 2);
     keep_secret(&home, &workspace);
@@ -168,6 +170,10 @@ fn the_password_file_keeps_everything_else() {
     assert!(after.find(line) < after.find("*:*:*:"), "above what would be taken instead");
     assert_eq!(std::fs::metadata(home.path().join(".pgpass")).unwrap().permissions().mode() & 0o777, 0o600);
     home.script(&format!("psql -XAt \"$(databricks database dsn my-instance --port {port} --no-password)\" -c 'select 3'")).run().prints("3\n");
+    // What cannot be written whole is not written at all.
+    let whole = std::fs::read(home.path().join(".pgpass")).unwrap();
+    home.script("ulimit -f 0; databricks database pgpass my-instance 2>&1; echo \"code $?\"").run().shows("code 1").shows(".pgpass");
+    assert_eq!(std::fs::read(home.path().join(".pgpass")).unwrap(), whole);
     // A link is followed, and stays one.
     home.script("mv ~/.pgpass ~/real; ln -s real ~/.pgpass; PGPASSFILE=~/.pgpass databricks database pgpass my-instance && test -L ~/.pgpass && grep -c localhost ~/real; rm ~/real ~/.pgpass").run().prints("2\n");
     keep_secret(&home, &workspace);

@@ -4,3 +4,4 @@ mod logins;
 mod postgres;
 mod proxy;
 mod rest;
+mod speed;

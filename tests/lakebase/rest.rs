@@ -131,3 +131,26 @@ fn passwords_of_endpoints_live_as_long_as_they_are_asked_for() {
     home.run(["postgres", "generate-database-credential", endpoint, "--ttl", "bad"]).fails().says("bad");
     home.run("postgres generate-database-credential").fails().says("expected to have ENDPOINT");
 }
+
+#[test]
+fn the_python_sdk_gets_passwords_that_are_as_good() {
+    let (home, workspace) = Home::signed_in();
+    let python = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-python/bin/python");
+    let endpoint = "projects/my-project/branches/main/endpoints/primary";
+    let program = format!(
+        "from databricks.sdk import WorkspaceClient\n\
+         w = WorkspaceClient()\n\
+         print(w.database.generate_database_credential(request_id='r', instance_names=['my-instance']).token)\n\
+         print(w.postgres.generate_database_credential(endpoint='{endpoint}').token)\n\
+         print(w.database.get_database_instance('my-instance').read_write_dns, [one.name for one in w.postgres.list_branches('projects/two')])\n"
+    );
+    std::fs::write(home.work().join("sdk.py"), program).unwrap();
+    let outcome = home.script(&format!("{} sdk.py", python.display())).reveals().run();
+    let lines: Vec<&str> = outcome.ok().stdout.lines().collect();
+    assert_eq!(workspace.valid_database_token(lines[0]).unwrap().instances, ["my-instance"]);
+    assert_eq!(workspace.valid_database_token(lines[1]).unwrap().instances, [endpoint]);
+    assert!(lines[2].ends_with("['projects/two/branches/dev', 'projects/two/branches/prod']"), "{outcome}");
+    // The same request id has the same password, whoever sends it.
+    let ours = home.command("database generate-database-credential my-instance --request-id r").reveals().run();
+    assert_eq!(ours.ok().json()["token"], lines[0]);
+}

@@ -75,7 +75,7 @@ impl Entry {
     fn write(&self, context: &Context<'_>, token: &StoredToken) -> Result<()> {
         let record =
             Record { host: &self.target.host, port: self.target.port, database: &self.database, user: &self.target.user, password: &token.access_token };
-        let updated = self.file.write(&record)?;
+        let updated = self.file.write(&[record])?;
         if let Some(mode) = updated.tightened_from {
             context.ui.note(&format!(
                 "{} could be read by others (mode {mode:04o}), and libpq would not have read it; now only you can (0600).",

@@ -106,6 +106,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             }));
         }
     })?;
+    make_room();
     context.ui.note(&format!("{place} leads to {} at {}:{} as {}{until}. Ctrl-C ends it.", target.database, target.host, target.port, target.user));
     let outcome = serve(&door, listener);
     if let Some(folder) = socket {
@@ -113,6 +114,17 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     Ok(outcome?)
 }
+
+/// A client takes two descriptors, and the usual limit is 1,024.
+#[cfg(unix)]
+fn make_room() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[cfg(not(unix))]
+fn make_room() {}
 
 /// Where to listen.
 fn address(context: &Context<'_>, listen: Option<&str>) -> Result<SocketAddr> {
@@ -151,9 +163,9 @@ fn open_port(context: &Context<'_>, address: SocketAddr, keep: Option<&str>, use
             let file = PassFile::at(path);
             let password = file.look_up(&host, address.port(), "*", "*")?.unwrap_or_else(random_password);
             let names: &[&str] = if address.port() == 0 || !address.ip().is_ipv4() { &[&host] } else { &[&host, "localhost"] };
-            for host in names {
-                file.write(&Record { host, port: address.port(), database: "*", user: "*", password: &password })?;
-            }
+            let records: Vec<Record<'_>> =
+                names.iter().map(|host| Record { host, port: address.port(), database: "*", user: "*", password: &password }).collect();
+            file.write(&records)?;
             context.ui.note(&format!("The password is in {path}. Try: PGPASSFILE={path} psql -h {host} -p {} -U {}", address.port(), text::one_line(user)));
             password
         }
