@@ -231,6 +231,12 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
         return of_profile(context, profile);
     }
     if let Some(host) = context.env.get(env::HOST) {
+        // A service principal of the environment is meant, also where some profile has the same host.
+        let settings = Settings::gather(&Selection::default(), &context.env, &context.file)?;
+        if !only_lasting_from_environment(&settings) {
+            settings.check(&context.file)?;
+            return Ok(settings);
+        }
         return of_host(context, matches, host);
     }
     let resolved = Settings::gather(&Selection::default(), &context.env, &context.file)?;
