@@ -96,6 +96,9 @@ fn run(options: Options) -> io::Result<()> {
     let mut lines = describe(&workspace);
     if options.client_secret {
         lines.push_str(&format!("WORKSPACE_CLIENT_SECRET={}\n", workspace.mint_secret(None)));
+        let member = workspace::AzureIdentity::Member;
+        lines.push_str(&format!("WORKSPACE_AZURE_TENANT={}\nWORKSPACE_AZURE_CLIENT_ID={}\n", workspace::TENANT, workspace.azure_client_id(member)));
+        lines.push_str(&format!("WORKSPACE_AZURE_CLIENT_SECRET={}\n", workspace.azure_secret(member, Duration::from_secs(86_400))));
     }
     if let Some(path) = &options.env_file {
         write_private(path, &lines)?;
