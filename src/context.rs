@@ -1,6 +1,7 @@
 //! [`Context`]: what a command is handed. Nothing in it is read, opened or connected before somebody asks.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) struct Context<'ui> {
     pub(crate) file: ProfileFile,
     /// The words of the command, such as `tokens create`.
     pub(crate) command: String,
+    /// What the process ends with where nothing went wrong: not 0 where a program that was run says so.
+    pub(crate) exit_code: Cell<u8>,
 }
 
 /// A workspace that can be asked: settings, credential and connection.
@@ -231,6 +234,30 @@ impl Caller<'_> {
         let mut options = Options::new(UserAgent::new(self.env, Some(&command), uuid::Uuid::new_v4(), self.interactive));
         options.trace = self.trace.clone();
         options
+    }
+}
+
+/// A [`Caller`] on its own, for threads that outlive the command: brokers and sessions fetch tokens by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) env: Env,
+    command: String,
+    trace: Trace,
+}
+
+impl Agent {
+    pub(crate) fn of(context: &Context<'_>) -> Self {
+        Self { env: context.env.clone(), command: context.command.clone(), trace: context.globals.trace.clone() }
+    }
+
+    /// The credential that settings lead to, with the token store that the profile file names.
+    ///
+    /// # Errors
+    /// As [`chain::acquire`].
+    pub(crate) fn credential(&self, settings: &Settings, file: &ProfileFile, want: Want) -> Result<Credential> {
+        let caller = Caller { env: &self.env, command: &self.command, interactive: Interactive::None, talks: false, trace: &self.trace };
+        let storage = || storage::Choice::resolve(&self.env, file.auth_storage()?.as_deref());
+        caller.with_ports(&storage, want, |ports| chain::acquire(settings, ports))
     }
 }
 
@@ -487,7 +514,8 @@ mod tests {
         let (host, asked) = serve(pages);
         let ui = Ui::captured();
         let env = Env::default().with(crate::env::HOST, &host).with(crate::env::TOKEN, "dapi");
-        let context = Context { env, ui: &ui, globals: Globals::default(), file: ProfileFile::nowhere(), command: "things list".to_owned() };
+        let context =
+            Context { env, ui: &ui, globals: Globals::default(), file: ProfileFile::nowhere(), command: "things list".to_owned(), exit_code: Cell::new(0) };
         let workspace = context.workspace().expect("a workspace");
         let mut items = Vec::new();
         let mut read = 0;

@@ -7,7 +7,7 @@
 //! | [`run`], `report` | parse, dispatch; any error becomes a message, hints and an exit code |
 //! | `commands` | one file per command that a user types; the REST calls come from their tables |
 //! | `context` | what a command is handed, made when it is asked for |
-//! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
+//! | `rest`, `handover`, `broker` | the REST API as tables; forms in which a credential is handed over; the local token server and the folders of sessions |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
 //! | `secret`, `text`, `json`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
@@ -15,6 +15,8 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]
 
 mod auth;
+#[cfg(unix)]
+mod broker;
 mod clock;
 mod commands;
 mod config;
@@ -36,6 +38,7 @@ mod storage;
 mod text;
 mod ui;
 
+use std::cell::Cell;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -110,8 +113,8 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     }
     check_arity(node, leaf, &words)?;
     let file = ProfileFile::locate(&env);
-    let context = Context { env, ui, globals, file, command: words.join(" ") };
-    node.run(&context, leaf).map(|()| ExitCode::SUCCESS)
+    let context = Context { env, ui, globals, file, command: words.join(" "), exit_code: Cell::new(0) };
+    node.run(&context, leaf).map(|()| ExitCode::from(context.exit_code.get()))
 }
 
 /// What is to be done about a command of the official CLI that is none of ours: the program that the user named for it takes over, or the error says what else there is.

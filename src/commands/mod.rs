@@ -10,10 +10,14 @@ use crate::rest;
 mod api;
 pub(crate) mod arguments;
 mod auth;
+#[cfg(unix)]
+mod child;
 mod cluster_picker;
 pub(crate) mod completion;
 mod configure;
 mod endpoint;
+#[cfg(unix)]
+mod environment;
 pub(crate) mod fallback;
 mod help;
 mod json_input;
@@ -23,6 +27,8 @@ pub(crate) mod official;
 #[cfg(test)]
 mod reference;
 mod seen;
+#[cfg(unix)]
+mod session;
 pub(crate) mod usage;
 mod version;
 
@@ -89,6 +95,8 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[3]),
     Node::Api(rest::GROUPS[4]),
     Node::Api(rest::GROUPS[5]),
+    #[cfg(unix)]
+    Node::Group(&session::GROUP),
     Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&version::COMMAND),

@@ -127,7 +127,10 @@ impl Cache {
     /// Whether these are the very names that are kept.
     fn holds(&self, host: &Host, kind: &str, names: &Names) -> bool {
         let bytes = files::read(&self.path(host), SIZE_LIMIT).ok().flatten().unwrap_or_default();
-        parsed(&bytes, host).filter(|(own, ..)| *own == kind).map(|(_, id, title)| (id, title)).eq(names.iter().map(|(id, title)| (id.as_str(), title.as_str())))
+        parsed(&bytes, host)
+            .filter(|(own, ..)| *own == kind)
+            .map(|(_, id, title)| (id, title))
+            .eq(names.iter().map(|(id, title)| (id.as_str(), title.as_str())))
     }
 
     fn change(&self, host: &Host, kind: &str, change: impl Fn(&Names) -> Names) {
@@ -197,7 +200,11 @@ mod tests {
         let twin = Host::parse("http://127.0.0.1:80").expect("a host");
         std::fs::copy(cache.path(&host), cache.path(&twin)).expect("a copy");
         assert_eq!(cache.names(&twin, "tokens"), names(&[]));
-        assert!(cache.holds(&host, "tokens", &names(&[("t", "")])) && !cache.holds(&host, "tokens", &names(&[])) && !cache.holds(&twin, "tokens", &names(&[("t", "")])));
+        assert!(
+            cache.holds(&host, "tokens", &names(&[("t", "")]))
+                && !cache.holds(&host, "tokens", &names(&[]))
+                && !cache.holds(&twin, "tokens", &names(&[("t", "")]))
+        );
     }
 
     #[test]

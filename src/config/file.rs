@@ -75,6 +75,12 @@ impl ProfileFile {
         Self { path, document: OnceCell::new() }
     }
 
+    /// The file at this place.
+    #[cfg(unix)]
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path: Some(path), document: OnceCell::new() }
+    }
+
     /// No file at all: for settings that are already complete.
     pub(crate) fn nowhere() -> Self {
         Self { path: None, document: OnceCell::new() }

@@ -15,14 +15,20 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+#[cfg(unix)]
+mod exec;
 mod explain;
-mod login;
+pub(super) mod login;
 mod logout;
 mod netrc;
+#[cfg(unix)]
+pub(super) mod origin;
 mod profiles;
+#[cfg(unix)]
+mod serve;
 mod storage;
 mod switch;
-mod token;
+pub(super) mod token;
 
 pub(crate) static GROUP: Group = Group {
     name: "auth",
@@ -30,11 +36,15 @@ pub(crate) static GROUP: Group = Group {
     commands: &[
         Node::Command(&describe::COMMAND),
         Node::Command(&env::COMMAND),
+        #[cfg(unix)]
+        Node::Command(&exec::COMMAND),
         Node::Command(&explain::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
+        #[cfg(unix)]
+        Node::Command(&serve::COMMAND),
         Node::Command(&storage::COMMAND),
         Node::Command(&switch::COMMAND),
         Node::Command(&token::COMMAND),

@@ -14,11 +14,11 @@ use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::file::Profile;
+use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings, Source};
 use crate::context::Context;
 use crate::duration;
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Failure;
 use crate::host::Host;
 use crate::secret::Secret;
@@ -85,7 +85,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     print(context, &credential, want, alone, arguments::text(matches, "scopes"))
 }
 
-fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: Option<Duration>) -> Result<Credential> {
+/// The credential; on a terminal, somebody who has not signed in is offered to.
+pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: Option<Duration>) -> Result<Credential> {
     context.remark(settings);
     let error = match context.fresh_credential(settings, want) {
         Ok(credential) => return Ok(credential),
@@ -187,7 +188,7 @@ fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
             .into());
         }
         if context.file.section(word)?.is_some_and(|fields| !fields.is_empty()) {
-            return of_profile(context, word);
+            return of_profile(&context.env, &context.file, word);
         }
         if !looks_like_a_host(word) {
             let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
@@ -199,9 +200,9 @@ fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     match (profile_flag, host_flag) {
         (Some(profile), Some(_)) => {
             super::selection(context, matches)?;
-            of_profile(context, profile)
+            of_profile(&context.env, &context.file, profile)
         }
-        (Some(profile), None) => of_profile(context, profile),
+        (Some(profile), None) => of_profile(&context.env, &context.file, profile),
         (None, Some(host)) => of_host(context, matches, host),
         (None, None) => from_surroundings(context, matches),
     }
@@ -210,14 +211,14 @@ fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
 /// Where no argument tells: environment, default profile, or the person at the terminal.
 fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     if let Some(profile) = context.env.get(env::CONFIG_PROFILE) {
-        return of_profile(context, profile);
+        return of_profile(&context.env, &context.file, profile);
     }
     if let Some(host) = context.env.get(env::HOST) {
         return of_host(context, matches, host);
     }
     let resolved = Settings::gather(&Selection::default(), &context.env, &context.file)?;
     if let Some(profile) = resolved.text(Attr::Profile) {
-        return of_profile(context, profile);
+        return of_profile(&context.env, &context.file, profile);
     }
     let profiles = context.file.profiles()?;
     if profiles.is_empty() {
@@ -230,20 +231,20 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
     }
     let choices: Vec<Choice> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
     let chosen = context.ui.prompter().choose("Select a profile", &choices, true)?;
-    of_profile(context, profiles.get(chosen).map_or("", |profile| profile.name))
+    of_profile(&context.env, &context.file, profiles.get(chosen).map_or("", |profile| profile.name))
 }
 
 /// A profile: by itself where it says how to authenticate, so that a token that lies in the environment does not get in between; else with what the environment adds.
-fn of_profile(context: &Context<'_>, name: &str) -> Result<Settings> {
+pub(super) fn of_profile(env: &Env, file: &ProfileFile, name: &str) -> Result<Settings> {
     let selection = Selection { profile: Some(name.to_owned()), ..Selection::default() };
-    let together = Settings::gather(&selection, &context.env, &context.file)?;
+    let together = Settings::gather(&selection, env, file)?;
     let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
     let stands_alone = from_file(Attr::AuthType) || ATTRIBUTES.iter().any(|row| row.secret && row.family.is_some() && from_file(row.attr));
     let mut settings = together;
     if stands_alone || only_lasting_from_environment(&settings) {
         forget_environment(&mut settings);
     }
-    settings.check(&context.file)?;
+    settings.check(file)?;
     Ok(settings)
 }
 
@@ -280,12 +281,12 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
         .filter(|profile| agrees(profile, Attr::AccountId, account.as_ref()) && agrees(profile, Attr::WorkspaceId, workspace.as_ref()))
         .collect();
     match meant.as_slice() {
-        [only] => return of_profile(context, only.name),
+        [only] => return of_profile(&context.env, &context.file, only.name),
         [] => {}
         several if context.ui.can_prompt() => {
             let choices: Vec<_> = several.iter().map(|profile| Choice::new(profile.name)).collect();
             let chosen = context.ui.prompter().choose(&format!("Multiple profiles match {host}"), &choices, true)?;
-            return of_profile(context, several.get(chosen).map_or("", |profile| profile.name));
+            return of_profile(&context.env, &context.file, several.get(chosen).map_or("", |profile| profile.name));
         }
         several => {
             let names: Vec<_> = several.iter().map(|profile| text::one_line(profile.name)).collect();
@@ -314,7 +315,7 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
 }
 
 /// Compat: what has a dot, a scheme or a port is taken for a host.
-pub(super) fn looks_like_a_host(word: &str) -> bool {
+pub(in crate::commands) fn looks_like_a_host(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let has_port = word.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     word.contains('.') || lower.starts_with("https://") || lower.starts_with("http://") || has_port
