@@ -79,6 +79,7 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     if let Some(outcome) = completion::answer::answer(&env, ui, arguments) {
         return outcome.map(|()| ExitCode::SUCCESS);
     }
+    let arguments = without_program(arguments);
     let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
@@ -115,6 +116,17 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     let file = ProfileFile::locate(&env);
     let context = Context { env, ui, globals, file, command: words.join(" "), exit_code: Cell::new(0) };
     node.run(&context, leaf).map(|()| ExitCode::from(context.exit_code.get()))
+}
+
+/// The arguments up to a lone `--` for commands that run what stands behind it: a second `--`, or a flag, is then that program's.
+fn without_program(arguments: &[String]) -> &[String] {
+    let own = arguments::before_dashes(arguments);
+    if own.len() == arguments.len() {
+        return arguments;
+    }
+    let tolerant = commands::command_line(own).ignore_errors(true).try_get_matches_from(own);
+    let runs_a_program = tolerant.is_ok_and(|matches| commands::walk(&words(&matches)).0.is_some_and(|node| node.arity() == Arity::Program));
+    if runs_a_program { own } else { arguments }
 }
 
 /// What is to be done about a command of the official CLI that is none of ours: the program that the user named for it takes over, or the error says what else there is.

@@ -46,22 +46,16 @@ pub(crate) fn positional(command: clap::Command) -> clap::Command {
     command.arg(Arg::new(POSITIONAL).num_args(0..).hide(true).action(ArgAction::Append))
 }
 
-/// The name of [`program`].
-#[cfg(unix)]
-const PROGRAM: &str = "PROGRAM";
-
-/// A program to run and its arguments, behind `--`.
-#[cfg(unix)]
-pub(crate) fn program() -> Arg {
-    Arg::new(PROGRAM).num_args(1..).last(true).hide(true).action(ArgAction::Append)
+/// What stands before the first lone `--`.
+pub(crate) fn before_dashes(arguments: &[String]) -> &[String] {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    &arguments[..end]
 }
 
-/// The words of the program, byte for byte as they were given; where there is no `--`, all that is no flag.
+/// The program to run and its arguments: what stands behind the first lone `--`, byte for byte as it was given.
 #[cfg(unix)]
-pub(crate) fn program_words(matches: &ArgMatches) -> Vec<std::ffi::OsString> {
-    let behind = matches.try_get_many::<String>(PROGRAM).ok().flatten().map_or(0, Iterator::count);
-    let given: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    given[given.len().saturating_sub(behind)..].to_vec()
+pub(crate) fn program() -> Vec<std::ffi::OsString> {
+    std::env::args_os().skip_while(|argument| argument != "--").skip(1).collect()
 }
 
 /// The look of every help page.

@@ -81,6 +81,8 @@ pub(crate) enum Arity {
     Exactly(usize),
     AtMost(usize),
     Any,
+    /// Any, and behind a lone `--` a program with arguments of its own, which are not looked at.
+    Program,
 }
 
 /// Everything at the top level, in the order of the help.

@@ -26,15 +26,15 @@ pub(crate) static COMMAND: Command = Command {
               Signals are passed on, and the exit code is that of the program: 128 and the number of the signal where one ended it, 127 where there is no such program.",
     examples: &["databricks auth exec -p my-profile -- python train.py", "databricks auth exec -p my-profile -- terraform apply"],
     usage: "-- COMMAND [ARGUMENT...]",
-    arity: Arity::Any,
+    arity: Arity::Program,
     hidden: false,
     usage_on_error: true,
-    flags: |command| command.arg(arguments::program()),
+    flags: |command| command,
     run,
 };
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
-    let words = arguments::program_words(matches);
+    let words = arguments::program();
     if words.is_empty() {
         return Err(context.usage_error(UsageError::new("no program to run: it stands behind --")));
     }

@@ -88,6 +88,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         .replace("localhost:", "127.0.0.1:")
         .parse()
         .map_err(|_| context.usage_error(UsageError::new(invalid_argument(address, "--listen", "it takes an address such as 127.0.0.1:8080"))))?;
+    allow_many_connections();
     let mut broker = Broker::open(address)?;
     let mut served = Vec::new();
     for origin in origins(context, matches)? {
@@ -133,6 +134,14 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     left.remove();
     outcome
+}
+
+/// As many open files as the system lets this process have: each client is one.
+fn allow_many_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // With fewer, the oldest connections make room.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// The profiles that are named, each once; without any, what the surroundings say.

@@ -43,12 +43,11 @@ pub(crate) static COMMAND: Command = Command {
         "databricks session start my-profile --live -- python train.py",
     ],
     usage: "[WORKSPACE] [-- COMMAND [ARGUMENT...]]",
-    arity: Arity::Any,
+    arity: Arity::Program,
     hidden: false,
     usage_on_error: true,
     flags: |command| {
         command
-            .arg(arguments::program())
             .arg(arguments::switch("live", "Let SDKs ask for tokens, so that they never hold an old one"))
             .arg(arguments::value("for", "duration", "Longest life of the session, such as 8h"))
             .arg(arguments::value("parent", "pid", "The process that a session in the background ends with (default: the one that started this command)"))
@@ -61,7 +60,7 @@ pub(crate) static COMMAND: Command = Command {
 const NONE: &str = "none";
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
-    let words = arguments::program_words(matches);
+    let words = arguments::program();
     let given = arguments::positionals(matches);
     if given.len() > 1 {
         return Err(context.usage_error(UsageError::new("one workspace at most; the command stands behind --")));
