@@ -64,7 +64,7 @@ fn parse(head: &[u8]) -> Option<Request<'_>> {
         let colon = memchr(b':', line)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         // A line that goes on, or a name with blanks, is read differently by different servers.
-        if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_graphic()) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return None;
         }
         let once = |slot: &mut Option<_>| if slot.replace(value).is_some() { None } else { Some(()) };
@@ -77,7 +77,7 @@ fn parse(head: &[u8]) -> Option<Request<'_>> {
             14 if name.eq_ignore_ascii_case(b"content-length") && value != b"0" => return None,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return None,
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                is_last |= value.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+                is_last |= value.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"));
             }
             _ => {}
         }

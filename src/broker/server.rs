@@ -232,7 +232,8 @@ impl Broker {
                     UNIX => self.accept_local(now),
                     WAKE => {
                         if self.take_messages(now) {
-                            return Ok(self.end());
+                            self.end();
+                            return Ok(());
                         }
                     }
                     key => self.advance(usize::try_from(key - FIRST).unwrap_or(usize::MAX), now),
@@ -626,6 +627,7 @@ fn fingerprint(path: &[u8]) -> [u8; 32] {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the protocol")]
 struct Token<'t> {
     access_token: &'t str,
     token_type: &'t str,

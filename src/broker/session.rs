@@ -85,10 +85,13 @@ fn trouble(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
         .into()
 }
 
+/// The permissions of all others in a private folder.
+const NOBODY: u32 = 0;
+
 /// Whether a folder is a real one, this user's, and nobody else's.
 fn is_private(path: &Path) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
-    Ok(metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0)
+    Ok(metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == NOBODY)
 }
 
 /// Where sessions lie: the user's runtime folder, which the system empties when the user is gone; else a folder of our own among the temporary ones.

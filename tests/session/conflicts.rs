@@ -19,7 +19,7 @@ fn what_lies_around_is_named_with_its_line() {
     let config = job.home.config();
     job.home.write_config(format!("{config}\n[DEFAULT]\nhost = https://default.example\ntoken = {secret}\n"));
     let line = job.home.config().lines().position(|line| line == format!("token = {secret}")).unwrap() + 1;
-    let script = "eval \"$(databricks session start p 2> /dev/null)\"; databricks session check; echo $?; databricks session check -o json | grep -c place; databricks session end";
+    let script = "eval \"$(databricks session start p 2> /dev/null)\"; databricks session check; echo $?; databricks session check -o json | grep -c '\"place\"'; databricks session end";
     let outcome = job.home.script(script).run();
     let place = |path: &std::path::Path, line: usize| format!("{}:{line}: ", path.display());
     outcome

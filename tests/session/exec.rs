@@ -52,7 +52,7 @@ fn the_exit_code_is_the_programs() {
 #[test]
 fn words_of_the_program_arrive_byte_for_byte() {
     let job = Job::new();
-    let script = r#"databricks auth exec -p p -- printf '<%s>' -p x --help -- '' 'a b' $'\xff\xfe' | od -An -c | tr -d ' \n'"#;
+    let script = r"databricks auth exec -p p -- printf '<%s>' -p x --help -- '' 'a b' $'\xff\xfe' | od -An -c | tr -d ' \n'";
     job.home.script(script).run().ok().prints("<-p><x><--help><--><><ab><377376>");
 }
 

@@ -34,10 +34,10 @@ print(json.dumps(seen))
 
 #[test]
 fn a_reader_of_the_file_never_sees_a_torn_or_dead_token() {
-    let job = Job::with_tokens_of(Duration::from_secs(4));
+    let job = Job::with_tokens_of(Duration::from_secs(3));
     job.home.write(&job.home.work().join("reader.py"), READER);
     let python = python();
-    let outcome = job.home.command(["session", "start", "p", "--", python.to_str().unwrap(), "reader.py", "9"]).run();
+    let outcome = job.home.command(["session", "start", "p", "--", python.to_str().unwrap(), "reader.py", "7"]).run();
     let seen: Value = outcome.ok().json();
     assert!(seen["reads"].as_u64().unwrap() > 50 && seen["calls"].as_u64().unwrap() > 15, "{seen}");
     assert!(seen["tokens"].as_u64().unwrap() >= 4, "{seen}");
@@ -116,8 +116,8 @@ fn a_killed_keeper_leaves_nothing() {
 #[test]
 fn a_killed_program_ends_its_session() {
     let job = Job::new();
-    let script = r#"databricks session start p --live -- sh -c 'kill -9 $$'; echo $?
-        databricks session start p -- no-such-program; echo $?"#;
+    let script = r"databricks session start p --live -- sh -c 'kill -9 $$'; echo $?
+        databricks session start p -- no-such-program; echo $?";
     job.home.script(script).run().ok().prints("137\n127\n");
     assert!(job.folders().is_empty());
 }
@@ -183,7 +183,7 @@ fn on_a_terminal_what_failed_can_be_tried_again() {
     );
     let mut typing = job.home.typing(["session", "start", "broken", "--", "/bin/sh", "-c", "echo in ${DATABRICKS_CONFIG_PROFILE-none} session"]);
     typing.asked("What now").answer("");
-    typing.asked("What now").answer("\x1b[B\x1b[B");
+    typing.asked("What now: Retry").asked("▸ Retry").answer("\x1b[B\x1b[B");
     typing.end().ok().says("in none session");
     // Without a terminal it is an error like any other.
     job.home.run("session start broken -- /bin/true").fails().says("127.0.0.1:9");

@@ -65,7 +65,9 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
     } else if found.is_empty() {
         context.ui.note("Nothing gets in the way of a session here.");
     } else {
-        found.iter().for_each(|conflict| context.ui.out_line(&conflict.line()));
+        for conflict in &found {
+            context.ui.out_line(&conflict.line());
+        }
         context.ui.note(
             "Hint: Variables are taken out for what runs in the session; files have to be changed by you. To work without a session: databricks session start none",
         );

@@ -120,8 +120,30 @@ fn parent(context: &Context<'_>, matches: &ArgMatches) -> Result<Option<u32>> {
             Ok(process) if process > 0 => Ok(Some(process)),
             _ => Err(context.usage_error(UsageError::new(invalid_argument(given, "--parent", "it takes the number of a process, such as $$")))),
         },
-        None => Ok(rustix::process::getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok())),
+        None => Ok(rustix::process::getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok()).map(shell_of)),
     }
+}
+
+/// The shell itself, where a process is only a copy that it made for `$(…)`, and that ends with it: the same command line as its parent, in front of nothing.
+///
+/// A shell within a shell, which may look the same, leads a group of processes of its own when somebody works in it.
+fn shell_of(process: u32) -> u32 {
+    let read = |process: u32, name: &str| std::fs::read(format!("/proc/{process}/{name}")).ok();
+    let mut shell = process;
+    // More copies of copies than anybody writes.
+    for _ in 0..16 {
+        let Some(stat) = read(shell, "stat") else { break };
+        let stat = String::from_utf8_lossy(&stat).into_owned();
+        // The name in parentheses may hold anything: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(1).map_while(|field| field.parse::<u32>().ok());
+        let (Some(parent), Some(group)) = (fields.next(), fields.next()) else { break };
+        let is_copy = group != shell && parent > 1 && read(shell, "cmdline").is_some_and(|line| !line.is_empty() && Some(line) == read(parent, "cmdline"));
+        if !is_copy {
+            break;
+        }
+        shell = parent;
+    }
+    shell
 }
 
 /// Starts the process that keeps the session, and prints the lines for the shell.
