@@ -179,7 +179,7 @@ impl Folder {
     /// If it cannot be written.
     pub(crate) fn describe(&self, description: &Description) -> Result<()> {
         let text = serde_json::to_vec(description)?;
-        files::update_with(&self.path.join(DESCRIPTION), LARGEST_DESCRIPTION, files::Care::Cache, |_| Ok(Some(text.clone()))).map(drop)
+        files::update_with(&self.path.join(DESCRIPTION), LARGEST_DESCRIPTION, files::Care::Fleeting, |_| Ok(Some(text.clone()))).map(drop)
     }
 
     /// Where orders come in.

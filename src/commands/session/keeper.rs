@@ -198,19 +198,18 @@ impl<'c> Keeper<'c> {
 
     /// Puts a token into the managed file: readers see the old one or the new one.
     fn take(&mut self, token: &StoredToken, now: Timestamp) -> Result<()> {
-        let places = || self.places.iter().map(|(attr, value)| (*attr, value.as_str()));
-        let file = ProfileFile::at(self.folder.config());
-        if let Some(url) = &self.url
-            && file.section(LIVE_PROFILE)?.is_none()
-        {
-            let mut set = vec![(Attr::Host, self.host.as_str()), (Attr::AuthType, "metadata-service"), (Attr::MetadataServiceUrl, url.expose())];
-            set.extend(places());
-            // The first profile is the one that counts where nobody names one.
-            file.save(LIVE_PROFILE, &set, &[])?;
+        let host = self.host.as_str();
+        let mut profiles = vec![(PROFILE, vec![(Attr::Host, host), (Attr::Token, token.access_token.expose()), (Attr::AuthType, "pat")])];
+        profiles.extend(
+            self.url
+                .as_ref()
+                .map(|url| (LIVE_PROFILE, vec![(Attr::Host, host), (Attr::AuthType, "metadata-service"), (Attr::MetadataServiceUrl, url.expose())])),
+        );
+        for (_, fields) in &mut profiles {
+            fields.extend(self.places.iter().map(|(attr, value)| (*attr, value.as_str())));
         }
-        let mut set = vec![(Attr::Host, self.host.as_str()), (Attr::Token, token.access_token.expose()), (Attr::AuthType, "pat")];
-        set.extend(places());
-        file.save(PROFILE, &set, &[])?;
+        let default = profiles.last().map_or(PROFILE, |(name, _)| *name);
+        ProfileFile::at(self.folder.config()).save_fleeting(&profiles, default)?;
         self.lifetime = Lifetime::of(token, now);
         self.description.expires = self.lifetime.is_known.then(|| self.lifetime.end.as_second());
         self.description.renewal = Some(self.lifetime.renewal.as_second());
