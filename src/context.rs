@@ -1,7 +1,6 @@
 //! [`Context`]: what a command is handed. Nothing in it is read, opened or connected before somebody asks.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -50,8 +49,6 @@ pub(crate) struct Context<'ui> {
     pub(crate) file: ProfileFile,
     /// The words of the command, such as `tokens create`.
     pub(crate) command: String,
-    /// What the process ends with where nothing went wrong: not 0 where a program that was run says so.
-    pub(crate) exit_code: Cell<u8>,
 }
 
 /// A workspace that can be asked: settings, credential and connection.
@@ -200,6 +197,21 @@ impl Context<'_> {
         storage::Choice::resolve(&self.env, self.file.auth_storage()?.as_deref())
     }
 
+    /// What it takes to ask the workspace of these settings again later.
+    ///
+    /// # Errors
+    /// If the setting that names the token store makes no sense.
+    pub(crate) fn later(&self, settings: &Settings) -> Result<Later> {
+        Ok(Later {
+            env: self.env.clone(),
+            command: self.command.clone(),
+            interactive: self.caller().interactive,
+            trace: self.globals.trace.clone(),
+            settings: settings.clone(),
+            storage: self.storage()?,
+        })
+    }
+
     /// Who asks, for the requests of this command.
     pub(crate) fn caller(&self) -> Caller<'_> {
         let interactive = match () {
@@ -208,6 +220,29 @@ impl Context<'_> {
             () => Interactive::None,
         };
         Caller { env: &self.env, command: &self.command, interactive, talks: self.ui.talks_to_terminal(), trace: &self.globals.trace }
+    }
+}
+
+/// All that it takes to ask the same workspace again, later and on another thread, with a credential that lives then.
+#[derive(Debug)]
+pub(crate) struct Later {
+    env: Env,
+    command: String,
+    interactive: Interactive,
+    trace: Trace,
+    settings: Settings,
+    storage: storage::Choice,
+}
+
+impl Later {
+    /// The workspace now. `limit` bounds each request as a whole.
+    ///
+    /// # Errors
+    /// If the credential cannot be had.
+    pub(crate) fn workspace(&self, limit: Duration) -> Result<Workspace> {
+        let caller = Caller { env: &self.env, command: &self.command, interactive: self.interactive, talks: false, trace: &self.trace };
+        let credential = caller.with_ports(&|| Ok(self.storage.clone()), Want::USUAL, |ports| chain::acquire(&self.settings, ports))?;
+        Workspace::connect(self.settings.clone(), credential, caller, Some(limit))
     }
 }
 
@@ -369,6 +404,25 @@ impl Workspace {
         Ok(text_of(&fields, "userName").into_owned())
     }
 
+    /// Whether the credential is good for what the settings mean: a workspace is asked who it is, an account for its workspaces. Where one does not answer the other may, because a
+    /// host can be both. `None`: good, but it has no name there.
+    ///
+    /// # Errors
+    /// As the place that is meant first refuses.
+    pub(crate) fn vouch(&self) -> Result<Option<String>> {
+        let Some(account) = self.settings.text(Attr::AccountId).filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')) else {
+            return self.who().map(Some);
+        };
+        let path = format!("/api/2.0/accounts/{account}/workspaces");
+        let listed = || self.send(&Request::get(path.as_str())).map(|_| None);
+        let named = || self.who().map(Some);
+        if self.credential.host.is_account_console() {
+            listed().or_else(|error| named().map_err(|_| error))
+        } else {
+            named().or_else(|error| listed().map_err(|_| error))
+        }
+    }
+
     /// Walks over the items of a list, page by page; `each` says whether to go on.
     ///
     /// `items` is the key that holds them.
@@ -458,6 +512,12 @@ impl Workspace {
         let login = profile.as_deref().map_or_else(|| format!("--host {}", self.credential.host), |name| format!("--profile {name}"));
         match self.credential.method {
             "databricks-cli" if refusal.is_unauthenticated() => message += &format!("\n  - Re-authenticate: databricks auth login {login}"),
+            "azure-client-secret" | "azure-msi" | "github-oidc-azure" | "azure-cli" => {
+                message += "\n  - Add the identity to the workspace (Settings, Identity and access)";
+                if self.settings.get(Attr::AzureWorkspaceResourceId).is_none() {
+                    message += ", or set azure_workspace_resource_id, so that a service principal with a role on the workspace is let in";
+                }
+            }
             "oauth-m2m" if refusal.is_unauthenticated() => message += "\n  - Check your service principal client ID and secret",
             _ => {}
         }
@@ -514,8 +574,7 @@ mod tests {
         let (host, asked) = serve(pages);
         let ui = Ui::captured();
         let env = Env::default().with(crate::env::HOST, &host).with(crate::env::TOKEN, "dapi");
-        let context =
-            Context { env, ui: &ui, globals: Globals::default(), file: ProfileFile::nowhere(), command: "things list".to_owned(), exit_code: Cell::new(0) };
+        let context = Context { env, ui: &ui, globals: Globals::default(), file: ProfileFile::nowhere(), command: "things list".to_owned() };
         let workspace = context.workspace().expect("a workspace");
         let mut items = Vec::new();
         let mut read = 0;

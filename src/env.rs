@@ -43,6 +43,14 @@ pub(crate) const RATE_LIMIT: &str = "DATABRICKS_RATE_LIMIT";
 pub(crate) const CLOUD: &str = "DATABRICKS_CLOUD";
 pub(crate) const TOKEN_AUDIENCE: &str = "DATABRICKS_TOKEN_AUDIENCE";
 pub(crate) const DISCOVERY_URL: &str = "DATABRICKS_DISCOVERY_URL";
+pub(crate) const AZURE_TOKEN_VERSION: &str = "DATABRICKS_AZURE_TOKEN_VERSION";
+
+// Where Azure is asked, if not at its public addresses; all but the second as Azure's own programs know them.
+pub(crate) const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+pub(crate) const AZURE_RESOURCE_MANAGER_HOST: &str = "AZURE_RESOURCE_MANAGER_HOST";
+/// Where the Azure CLI keeps who has signed in.
+pub(crate) const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
+pub(crate) const AZURE_METADATA_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
 /// Holds an id token where `oidc_token_env` names no other variable.
 pub(crate) const OIDC_TOKEN: &str = "DATABRICKS_OIDC_TOKEN";
@@ -101,6 +109,17 @@ pub(crate) const SYSTEM_ROOT: &str = "SystemRoot";
 
 // Files of other programs.
 pub(crate) const NETRC: &str = "NETRC";
+// libpq's. https://www.postgresql.org/docs/current/libpq-envars.html
+pub(crate) const PGDATABASE: &str = "PGDATABASE";
+pub(crate) const PGHOST: &str = "PGHOST";
+pub(crate) const PGPASSFILE: &str = "PGPASSFILE";
+pub(crate) const PGPASSWORD: &str = "PGPASSWORD";
+pub(crate) const PGPORT: &str = "PGPORT";
+pub(crate) const PGSSLMODE: &str = "PGSSLMODE";
+pub(crate) const PGSSLROOTCERT: &str = "PGSSLROOTCERT";
+pub(crate) const PGUSER: &str = "PGUSER";
+/// Variables of libpq that lead a connection to another server than the one that is named.
+pub(crate) const PG_DETOURS: &[&str] = &["PGHOSTADDR", "PGSERVICE"];
 pub(crate) const GITHUB_ENV: &str = "GITHUB_ENV";
 
 // Conventions of home folders, shells, terminals and of the network.
@@ -193,6 +212,9 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),
     (XDG_RUNTIME_DIR, "Where the folders of managed sessions lie, if it is yours alone; otherwise below TMPDIR or /tmp."),
     (SSH_CONNECTION, "Set by sshd: a sign-in opens no browser here, and shows the line of ssh that leads to this machine."),
+    (AZURE_AUTHORITY_HOST, "Where Entra ID is, such as https://login.microsoftonline.us; otherwise as the Azure cloud says. https, or http to loopback."),
+    (AZURE_RESOURCE_MANAGER_HOST, "Where Azure Resource Manager is, which tells the host of azure_workspace_resource_id. https, or http to loopback."),
+    (AZURE_METADATA_HOST, "Where the managed identity is asked instead of 169.254.169.254: a loopback address."),
     (HOME, "The folder of .databrickscfg."),
     (SHELL, "The shell that `completion install` is for."),
     (NO_COLOR, "Anything: no colours, and no questions either."),

@@ -446,7 +446,7 @@ mod system {
         rustix::fs::accessat(rustix::fs::CWD, folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, rustix::fs::AtFlags::EACCESS)?;
         let system = rustix::fs::statvfs(folder)?;
         if system.f_blocks > 0 && system.f_bavail.saturating_mul(system.f_frsize) < room {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
+            return Err(rustix::io::Errno::NOSPC.into());
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! | [`run`], `report` | parse, dispatch; any error becomes a message, hints and an exit code |
 //! | `commands` | one file per command that a user types; the REST calls come from their tables |
 //! | `context` | what a command is handed, made when it is asked for |
+//! | `lakebase` | Postgres logins whose passwords live an hour |
 //! | `rest`, `handover`, `broker` | the REST API as tables; forms in which a credential is handed over; the local token server and the folders of sessions |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
@@ -30,6 +31,7 @@ mod hardening;
 mod host;
 mod http;
 mod json;
+mod lakebase;
 mod report;
 mod rest;
 mod secret;
@@ -38,7 +40,6 @@ mod storage;
 mod text;
 mod ui;
 
-use std::cell::Cell;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -114,8 +115,8 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     }
     check_arity(node, leaf, &words)?;
     let file = ProfileFile::locate(&env);
-    let context = Context { env, ui, globals, file, command: words.join(" "), exit_code: Cell::new(0) };
-    node.run(&context, leaf).map(|()| ExitCode::from(context.exit_code.get()))
+    let context = Context { env, ui, globals, file, command: words.join(" ") };
+    node.run(&context, leaf).map(|()| ExitCode::SUCCESS)
 }
 
 /// The arguments up to a lone `--` for commands that run what stands behind it: a second `--`, or a flag, is then that program's.

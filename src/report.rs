@@ -2,17 +2,22 @@
 
 use std::process::ExitCode;
 
-use crate::auth::chain::Unconfigured;
+use crate::auth::chain::{NotSetUp, Unconfigured};
 use crate::auth::session::Ended;
+use crate::commands::Exit;
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
 use crate::http::NetworkError;
+use crate::lakebase::target::NotReady;
 use crate::ui::Ui;
 
 /// Prints an error as `Error: …` on standard error, the next steps below it, and says with which code to end.
 ///
-/// Compat: always 1 and always plain text, also with `-o json`, as scripts know it from the official CLI.
+/// Compat: but for a program that took over, always 1, and always plain text, also with `-o json`, as scripts know it from the official CLI.
 pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
+    if let Some(Exit(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
+    }
     ui.note(&message(error));
     ExitCode::FAILURE
 }
@@ -24,6 +29,8 @@ fn message(error: &anyhow::Error) -> String {
             .downcast_ref::<Failure>()
             .or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure))
             .or_else(|| cause.downcast_ref::<Ended>().map(|Ended(failure)| failure))
+            .or_else(|| cause.downcast_ref::<NotSetUp>().map(|NotSetUp(failure)| failure))
+            .or_else(|| cause.downcast_ref::<NotReady>().map(|not_ready| &not_ready.failure))
             .or_else(|| cause.downcast_ref::<Unconfigured>().map(|unconfigured| &unconfigured.failure));
         for hint in failure.into_iter().flat_map(Failure::hints) {
             message.push_str("\nHint: ");

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod admin;
 mod architecture;
+#[cfg(target_os = "linux")]
+mod azure;
 mod completion;
 #[cfg(target_os = "linux")]
 mod faults;
@@ -15,6 +17,8 @@ mod federation;
 mod handover;
 #[cfg(target_os = "linux")]
 mod harness;
+#[cfg(target_os = "linux")]
+mod lakebase;
 #[cfg(target_os = "linux")]
 mod oauth;
 #[cfg(target_os = "linux")]

@@ -34,38 +34,61 @@ pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credenti
     let mut attempts = Vec::new();
     let mut credential = try_all(settings, ports, &mut attempts)?;
     let used = credential.method;
-    credential.remarks.extend(attempts.iter().map(|attempt| format!("{} did not work ({}); {used} is used", attempt.method.name, attempt.reason)));
+    // That nobody has signed in is no trouble where another method works.
+    let troubles = attempts.iter().filter(|attempt| !attempt.not_set_up);
+    credential.remarks.extend(troubles.map(|attempt| format!("{} did not work ({}); {used} is used", attempt.method.name, attempt.reason)));
     Ok(credential)
 }
 
 /// As [`acquire`]; what did not work on the way is in `attempts`, also where nothing does.
 pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec<Attempt>) -> Result<Credential> {
     let env = ports.env;
-    let host = || settings.host()?.ok_or_else(|| anyhow::Error::from(nothing_applies(settings, env, &[])));
     if let Some(name) = settings.text(Attr::AuthType) {
         let method = named(settings, env, name)?;
         check_destination(settings, method)?;
-        return (method.acquire)(settings, host()?, ports);
+        return (method.acquire)(settings, method.host(settings, ports)?, ports);
     }
     for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings, env).is_ok()) {
         check_destination(settings, method)?;
-        match (method.acquire)(settings, host()?, ports) {
+        match method.host(settings, ports).and_then(|host| (method.acquire)(settings, host, ports)) {
             Ok(credential) => return Ok(credential),
             Err(error) => attempts.push(Attempt::of(method, &error)),
         }
     }
     let failure = nothing_applies(settings, env, attempts);
-    let signed_out = !attempts.is_empty() && attempts.iter().all(|attempt| attempt.signed_out);
-    Err(Unconfigured { failure, signed_out }.into())
+    let signed_out = !attempts.is_empty() && attempts.iter().all(|attempt| attempt.not_set_up);
+    let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty());
+    let beside =
+        beside.flat_map(|attempt| std::iter::once(format!("{} did not work: {}", attempt.method.name, attempt.reason)).chain(attempt.hints.iter().cloned()));
+    Err(Unconfigured { failure, signed_out, beside: beside.collect() }.into())
 }
+
+/// Whether a method that has all it needs was merely never set up on this machine.
+fn is_not_set_up(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<NoSignIn>().is_some() || error.downcast_ref::<NotSetUp>().is_some()
+}
+
+/// What a method builds on is not there: a program that is not installed, or into which nobody has signed in. Automatic mode goes on without a word.
+#[derive(Debug)]
+pub(crate) struct NotSetUp(pub(crate) Failure);
+
+impl std::fmt::Display for NotSetUp {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for NotSetUp {}
 
 /// No method works, and none was asked for by name.
 #[derive(Debug)]
 pub(crate) struct Unconfigured {
     /// With what each method said or lacks.
     pub(crate) failure: Failure,
-    /// Whether a sign-in is all that was tried, and there is none.
+    /// Whether nothing was tried but what somebody would have had to sign in to first.
     pub(crate) signed_out: bool,
+    /// What was not set up beside the sign-in of Databricks, with the next steps.
+    pub(crate) beside: Vec<String>,
 }
 
 impl std::fmt::Display for Unconfigured {
@@ -84,16 +107,17 @@ pub(crate) struct Attempt {
     pub(crate) reason: String,
     /// What the method says is to be done about it.
     hints: Vec<String>,
-    /// Whether all it lacks is that somebody signs in.
-    signed_out: bool,
+    /// Whether all it lacks is that somebody signs in, or installs what it builds on.
+    not_set_up: bool,
 }
 
 impl Attempt {
     fn of(method: &'static Method, error: &anyhow::Error) -> Self {
         let reason = text::one_line(&format!("{error:#}")).into_owned();
         let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<Ended>().map(|Ended(failure)| failure));
+        let own = own.or_else(|| error.downcast_ref::<NotSetUp>().map(|NotSetUp(failure)| failure));
         let hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
-        Self { method, reason, hints, signed_out: error.downcast_ref::<NoSignIn>().is_some() }
+        Self { method, reason, hints, not_set_up: is_not_set_up(error) }
     }
 }
 
@@ -201,10 +225,11 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         failure = failure.hint(format!("{} did not work: {reason}", method.name));
         failure = hints.iter().fold(failure, |failure, hint| failure.hint(hint.clone()));
     }
-    for method in METHODS.iter().filter(|method| method.automatic) {
-        if let Err(skip) = method.ready(settings, env) {
-            failure = failure.hint(format!("{} does not apply: {skip}", method.name));
-        }
+    let lacking =
+        METHODS.iter().filter(|method| method.automatic).filter_map(|method| Some(format!("{} ({})", method.name, method.ready(settings, env).err()?)));
+    let lacking: Vec<String> = lacking.collect();
+    if !lacking.is_empty() {
+        failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
     }
     failure.hint("To set up a profile: databricks configure --host https://<workspace> --profile <name>")
 }

@@ -53,7 +53,9 @@ pub(crate) fn credential(settings: &Settings, host: Host, ports: &Ports<'_>, sou
     let parts =
         [client_id.unwrap_or("account-wide"), settings.text(Attr::AccountId).unwrap_or_default(), &scopes, settings.text(Attr::Audience).unwrap_or_default()];
     let key = session::minted_key(source.method, &host, &parts, &source.fingerprint);
-    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)?;
+    // One lock for all identities: each job is another one, and its lock would lie there for ever.
+    let lock = format!("{} at {host}", source.method);
+    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &lock, spends: false, renew: &renew }, ports)?;
     Ok(Credential::bearer(host, source.method, living.token, living.remarks))
 }
 

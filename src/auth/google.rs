@@ -275,7 +275,7 @@ pub(crate) fn credential(
     let bearer = kept("id token of", id_token).map_err(|error| error.context(method))?;
     let mut remarks = bearer.remarks;
     let second = kept("access token of", access_token);
-    let mut credential = Credential::bearer(host.clone(), method, bearer.token, Vec::new());
+    let mut credential = Credential::bearer(host, method, bearer.token, Vec::new());
     match second {
         Ok(living) => {
             remarks.extend(living.remarks);

@@ -11,22 +11,24 @@ use zeroize::Zeroizing;
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::env::Env;
+use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{Options, Sign};
 use crate::secret::Secret;
 use crate::storage::{Choice, StoredToken};
 
+mod azure;
 pub(crate) mod chain;
 pub(crate) mod federation;
 pub(crate) mod google;
 pub(crate) mod methods;
 #[allow(dead_code, reason = "the browser sign-in and the methods to come build on it")]
 pub(crate) mod oauth;
-#[allow(dead_code, reason = "the Azure methods take their id token from here too")]
 pub(crate) mod oidc;
 pub(crate) mod program;
 pub(crate) mod session;
 
+pub(crate) use azure::moved_places;
 pub(crate) use methods::METHODS;
 
 /// Headers that authenticate requests to one host.
@@ -135,11 +137,13 @@ pub(crate) struct Want {
     pub(crate) min_ttl: Option<Duration>,
     /// Whether a token that was minted before this counts as none.
     pub(crate) minted_after: Option<Timestamp>,
+    /// Whether the token itself is all that is wanted: then no other token is had for the further headers that requests with it carry.
+    pub(crate) alone: bool,
 }
 
 impl Want {
-    /// Any token that is good for a while.
-    pub(crate) const USUAL: Self = Self { min_ttl: None, minted_after: None };
+    /// Any token that is good for a while, with all headers.
+    pub(crate) const USUAL: Self = Self { min_ttl: None, minted_after: None, alone: false };
 }
 
 /// One way to obtain a credential: an auth type of Databricks unified authentication.
@@ -155,8 +159,19 @@ pub(crate) struct Method {
     pub(crate) automatic: bool,
     /// What else has to hold, beyond attributes that are set: why the method does not apply, in a clause such as `the host is not on Azure`. Looks at nothing but these.
     pub(crate) obstacle: fn(&Settings, &Env) -> Option<String>,
+    /// Finds the host where none is set; `None` for methods that cannot.
+    pub(crate) locate: Option<Locate>,
     /// Obtains the credential; everything it needs is there.
     pub(crate) acquire: fn(&Settings, Host, &Ports<'_>) -> Result<Credential>,
+}
+
+/// How a method finds the host by itself.
+#[derive(Debug)]
+pub(crate) struct Locate {
+    /// The attribute that the host follows from.
+    pub(crate) from: Attr,
+    /// Asks for it; everything else that the method needs is there.
+    pub(crate) find: fn(&Settings, &Ports<'_>) -> Result<Host>,
 }
 
 /// For methods that need their attributes and nothing else.
@@ -191,11 +206,25 @@ impl Method {
     /// # Errors
     /// With what is missing.
     pub(crate) fn ready(&self, settings: &Settings, env: &Env) -> Result<(), Skip> {
-        let missing: Vec<Attr> = [Attr::Host].iter().chain(self.needs).copied().filter(|attr| settings.get(*attr).is_none()).collect();
+        let finds_host = self.locate.as_ref().is_some_and(|locate| settings.get(locate.from).is_some());
+        let host = [Attr::Host].iter().filter(|_| !finds_host);
+        let missing: Vec<Attr> = host.chain(self.needs).copied().filter(|attr| settings.get(*attr).is_none()).collect();
         if !missing.is_empty() {
             return Err(Skip::Missing(missing));
         }
         (self.obstacle)(settings, env).map_or(Ok(()), |reason| Err(Skip::Obstacle(reason)))
+    }
+
+    /// The host in force: the one that is set, else the one that the method finds.
+    ///
+    /// # Errors
+    /// If what is set is none; if there is none, or it cannot be found.
+    fn host(&self, settings: &Settings, ports: &Ports<'_>) -> Result<Host> {
+        match (settings.host()?, &self.locate) {
+            (Some(host), _) => Ok(host),
+            (None, Some(locate)) => (locate.find)(settings, ports),
+            (None, None) => Err(Failure::new(format!("{} needs a host", self.name)).hint("Set host in the profile, or DATABRICKS_HOST").into()),
+        }
     }
 
     /// As error texts show it: `Personal Access Token (pat)`.

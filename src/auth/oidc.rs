@@ -28,6 +28,17 @@ use crate::text;
 /// Longest file that is taken for an id token, in bytes; those of real issuers have a few thousand.
 const LARGEST_FILE: u64 = 1 << 20;
 
+#[derive(Deserialize)]
+struct GithubReply {
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AzureDevopsReply {
+    #[serde(rename = "oidcToken")]
+    oidc_token: Option<String>,
+}
+
 /// Why GitHub Actions cannot be asked: in a clause, for [`Method::obstacle`](crate::auth::Method::obstacle).
 pub(crate) fn github_obstacle(settings: &Settings) -> Option<String> {
     let missing = |attr: Attr| settings.get(attr).is_none().then(|| attr.row().env[0]);
@@ -49,12 +60,8 @@ pub(crate) fn github_id_token(settings: &Settings, ports: &Ports<'_>, audience: 
         Failure::new(format!("actions_id_token_request_url cannot be used: {failure}")).hint(format!("It comes from the {}; GitHub Actions sets it", place()))
     })?;
     let bearer = settings.secret(Attr::ActionsIdTokenRequestToken).cloned().unwrap_or_else(|| Secret::new(""));
-    #[derive(Deserialize)]
-    struct Reply {
-        value: Option<String>,
-    }
     let request = Request::get(path).query("audience", audience);
-    let reply: Reply = ask(ports, &host, &bearer, &request).map_err(|error| {
+    let reply: GithubReply = ask(ports, &host, &bearer, &request).map_err(|error| {
         declined(
             error,
             "GitHub Actions gives no id token",
@@ -117,15 +124,10 @@ pub(crate) fn azure_devops_job(env: &Env) -> Result<Secret> {
 pub(crate) fn azure_devops_id_token(ports: &Ports<'_>) -> Result<Secret> {
     let (host, path) = azure_devops_url(ports.env)?;
     let bearer = Secret::new(ports.env.get(env::SYSTEM_ACCESS_TOKEN).unwrap_or_default().trim());
-    #[derive(Deserialize)]
-    struct Reply {
-        #[serde(rename = "oidcToken")]
-        oidc_token: Option<String>,
-    }
     let mut request = Request::new(Verb::Post, path);
     // A second id token does no harm: the first one ends by itself.
     request.repeat = Repeat::Freely;
-    let reply: Reply = ask(ports, &host, &bearer, &request).map_err(|error| {
+    let reply: AzureDevopsReply = ask(ports, &host, &bearer, &request).map_err(|error| {
         declined(error, "Azure DevOps gives no id token", &["Check that the step passes it on: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)"])
     })?;
     given(reply.oidc_token, &format!("the reply of Azure DevOps ({host})"))

@@ -33,6 +33,8 @@ pub(crate) struct Ended {
     pub(crate) stdout: Zeroizing<Vec<u8>>,
     /// The last line with text on stderr, safe to show; empty if there is none.
     pub(crate) last_words: String,
+    /// All that was kept of stderr, as it came: not safe to show.
+    pub(crate) stderr: Zeroizing<Vec<u8>>,
     /// Whether stderr ended within a line, as a question does.
     pub(crate) left_open: bool,
 }
@@ -163,7 +165,7 @@ pub(crate) fn run(program: &Path, arguments: &[impl AsRef<OsStr>], limit: Durati
     };
     let (last_words, left_open) = last_line(&outcome.stderr);
     match outcome.end {
-        End::Exited => Ok(Ended { code, stdout: outcome.stdout, last_words, left_open }),
+        End::Exited => Ok(Ended { code, stdout: outcome.stdout, last_words, stderr: outcome.stderr, left_open }),
         End::Late => Err(Trouble::TooSlow(last_words)),
         End::Stopped => Err(Trouble::Asks(last_words)),
         End::Flooded => Err(Trouble::TooMuch),

@@ -313,7 +313,7 @@ mod tests {
     }
 
     fn forced() -> Want {
-        Want { min_ttl: None, minted_after: Some(clock::now()) }
+        Want { minted_after: Some(clock::now()), ..Want::USUAL }
     }
 
     fn access(living: Result<Living>) -> String {
@@ -339,8 +339,8 @@ mod tests {
     fn more_life_or_a_newer_token_is_had_where_it_is_wanted() {
         let setting = Setting::new();
         setting.put(&token("1", 3_600, 1_800));
-        let ten = Want { min_ttl: Some(Duration::from_secs(600)), minted_after: None };
-        let hour = Want { min_ttl: Some(Duration::from_secs(3_000)), minted_after: None };
+        let ten = Want { min_ttl: Some(Duration::from_secs(600)), ..Want::USUAL };
+        let hour = Want { min_ttl: Some(Duration::from_secs(3_000)), ..Want::USUAL };
         assert_eq!(access(setting.ask(ten, |_, _| panic!("not asked"))), "access-1");
         assert_eq!(access(setting.ask(hour, |_, _| Ok(token("2", 3_600, 0)))), "access-2");
         // What was minted a moment ago is new enough for all who asked at the same time.

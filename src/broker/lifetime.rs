@@ -48,7 +48,7 @@ impl Lifetime {
     /// What to ask for when it is time for the next one: more life than this one has left.
     pub(crate) fn want(&self) -> Want {
         let more = self.lead + self.lead / 4;
-        Want { min_ttl: Duration::try_from(more).ok().filter(|_| self.is_known), minted_after: None }
+        Want { min_ttl: Duration::try_from(more).ok().filter(|_| self.is_known), minted_after: None, alone: true }
     }
 }
 

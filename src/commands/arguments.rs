@@ -31,6 +31,11 @@ pub(crate) fn is_on(matches: &ArgMatches, name: &str) -> bool {
     matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
 }
 
+/// Whether a switch was given, on or off.
+pub(crate) fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one::<bool>(name).ok().flatten().is_some()
+}
+
 /// The value of a flag, if it was given.
 pub(crate) fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
     matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)
@@ -43,7 +48,10 @@ pub(crate) fn positionals(matches: &ArgMatches) -> Vec<&str> {
 
 /// Lets a command take any positional arguments.
 pub(crate) fn positional(command: clap::Command) -> clap::Command {
-    command.arg(Arg::new(POSITIONAL).num_args(0..).hide(true).action(ArgAction::Append))
+    let arg = Arg::new(POSITIONAL).hide(true).action(ArgAction::Append);
+    // Beside what stands behind `--` clap takes words one by one only.
+    let is_alone = !command.get_positionals().any(Arg::is_last_set);
+    command.arg(if is_alone { arg.num_args(0..) } else { arg.num_args(1).index(1) })
 }
 
 /// What stands before the first lone `--`.

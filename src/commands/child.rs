@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SI
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
+use crate::commands::Exit;
 use crate::context::Context;
 use crate::text;
 
@@ -81,17 +82,16 @@ pub(super) fn command(words: &[OsString]) -> Command {
     command
 }
 
-/// Starts it; `None` after telling why it cannot be, with the exit code that `env` and shells use for that.
-pub(super) fn start(context: &Context<'_>, command: &mut Command) -> Option<Child> {
+/// Starts it; after telling why it cannot be, the exit code that `env` and shells use for that.
+pub(super) fn start(context: &Context<'_>, command: &mut Command) -> Result<Child, u8> {
     match command.spawn() {
-        Ok(child) => Some(child),
+        Ok(child) => Ok(child),
         Err(error) => {
             let name = text::quoted(&command.get_program().to_string_lossy());
             let missing = error.kind() == io::ErrorKind::NotFound;
             let why = if missing { "there is no such program".to_owned() } else { error.to_string() };
             context.ui.note(&format!("Error: cannot start {name}: {why}"));
-            context.exit_code.set(if missing { 127 } else { 126 });
-            None
+            Err(if missing { 127 } else { 126 })
         }
     }
 }
@@ -111,6 +111,11 @@ pub(super) fn pass_on(child: &Child, came: Came) {
 pub(super) fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code & 0xff).unwrap_or(1)
+}
+
+/// The end of a command that ran a program with this exit code.
+pub(super) fn end_with(code: u8) -> anyhow::Result<()> {
+    if code == 0 { Ok(()) } else { Err(Exit(code).into()) }
 }
 
 /// Runs until it ends.

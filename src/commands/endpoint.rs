@@ -9,14 +9,14 @@ use jiff::SignedDuration;
 use crate::clock;
 use crate::commands::seen::{self, Sighting};
 use crate::commands::usage::{UsageError, invalid_argument};
-use crate::commands::{Arity, arguments, help, json_input};
+use crate::commands::{Arity, arguments, course, help, json_input};
 use crate::config::attributes::Attr;
 use crate::context::{Context, OutputFormat, Reach, Workspace};
 use crate::duration;
 use crate::error::Failure;
 use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
 use crate::rest::paging::Listed;
-use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, text_of};
+use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, path_segment, text_of};
 use crate::text;
 use crate::ui::Audience;
 use crate::ui::output::{Cell as ShownCell, Tint};
@@ -53,6 +53,7 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
             Shape::Integer | Shape::Seconds { .. } => arguments::value(name, "number", field.about),
             Shape::Texts => arguments::value(name, "list", field.about),
             Shape::Span => arguments::value(name, "duration", field.about),
+            Shape::Time => arguments::value(name, "time", field.about),
             _ => arguments::value(name, "text", field.about),
         });
         if let Shape::Seconds { human } = field.shape {
@@ -71,6 +72,9 @@ pub(crate) fn flags(mut command: clap::Command, endpoint: &'static Endpoint) -> 
         for filter in list.filters {
             command = command.arg(arguments::value(filter.flag, "duration", filter.about));
         }
+    }
+    if matches!(endpoint.reply, Reply::Course(_)) {
+        command = course::flags(command);
     }
     if each_picker(endpoint).is_some() {
         command = command.arg(arguments::switch("dry-run", "Only say what would be done"));
@@ -94,6 +98,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     }
     let limit = limit(context, matches)?;
     let kept = kept(context, endpoint, matches)?;
+    let patience = course::patience(context, matches)?;
     let of_account = endpoint.fields.iter().any(|field| matches!(field.input, Input::Setting(Attr::AccountId)));
     let workspace = if of_account { context.account()? } else { context.workspace()? };
     let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag");
@@ -125,6 +130,13 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
             }
         }
         Reply::List(list) => return show_list(context, &workspace, endpoint, &request, list, &Wanted { limit, kept }),
+        Reply::Course(course) => {
+            let response = workspace.send(&request).map_err(|error| say_how_to_check(context, endpoint, error))?;
+            let outcome = if arguments::is_on(matches, "no-wait") { Some(response) } else { course::wait(context, &workspace, *course, response, patience)? };
+            if let Some(outcome) = outcome {
+                context.ui.out_json(outcome.text()?)?;
+            }
+        }
     }
     let _shown = context.ui.flush()?;
     seen::learn(&context.env, &workspace.credential.host, endpoint, &given);
@@ -278,7 +290,9 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
         let refuse = |value: &str, flag: &str, reason: &str| context.usage_error(UsageError::new(invalid_argument(value, &format!("--{flag}"), reason)));
         let value = match field.shape {
             // Compat: a flag that is false or empty is not sent.
-            Shape::Boolean => arguments::is_on(matches, &name).then_some(Cow::Borrowed("true")),
+            Shape::Boolean if arguments::is_on(matches, &name) => Some(Cow::Borrowed("true")),
+            // What is changed may be turned off.
+            Shape::Boolean => (endpoint.verb == Verb::Patch && arguments::is_given(matches, &name)).then_some(Cow::Borrowed("false")),
             Shape::Integer => integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?,
             Shape::Seconds { human } => {
                 let seconds = integer(arguments::text(matches, &name)).map_err(|(value, reason)| refuse(&value, &name, &reason))?;
@@ -291,6 +305,13 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
             Shape::Span => match arguments::text(matches, &name).filter(|text| !text.is_empty()) {
                 Some(text) => Some(Cow::Owned(quoted(&format!("{}s", duration::seconds(text).map_err(|reason| refuse(text, &name, &reason))?)))),
                 None => None,
+            },
+            // Compat: the words of the official CLI.
+            Shape::Time => match arguments::text(matches, &name).filter(|text| !text.is_empty()) {
+                Some(text) if text.parse::<jiff::Timestamp>().is_err() => {
+                    return Err(Failure::new(format!("invalid {}: {}", field.name.to_uppercase(), text::one_line(text))).into());
+                }
+                given => given.map(|text| Cow::Owned(quoted(text))),
             },
             Shape::Texts => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(list_of(text.split(',').map(str::trim)))),
             _ => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(quoted(text))),
@@ -315,13 +336,15 @@ fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMa
     let (text, origin) = json_input::read(argument)
         .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
     let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
-    if !flaws.is_empty() && endpoint.mints && !arguments::is_on(matches, "lenient") {
+    // Of a body in which nothing is left something would be created that nobody asked for.
+    let is_hollow = !endpoint.repeatable && body.is_empty();
+    if !flaws.is_empty() && (endpoint.mints || is_hollow) && !arguments::is_on(matches, "lenient") {
         let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
         let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
-        return Err(Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
-            .hint(format!("It takes: {}", known.join(", ")))
-            .hint("To send it without these fields, as the official CLI does, add --lenient")
-            .into());
+        let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
+            .hint(format!("It takes: {}", known.join(", ")));
+        let way = "To send it without these fields, as the official CLI does, add --lenient";
+        return Err(if endpoint.mints { failure.hint(way) } else { failure }.into());
     }
     for flaw in &flaws {
         context.ui.warn(&format!("{flaw}\n"));
@@ -432,6 +455,7 @@ fn request(endpoint: &'static Endpoint, given: &[Given<'_>]) -> Request<'static>
         let Some(value) = value_of(field) else { continue };
         match field.place {
             Place::Path => path = path.replace(&format!("{{{}}}", field.name), &path_segment(&plain(value))),
+            Place::Resource => path = path.replace(&format!("{{{}}}", field.name), &resource_path(&plain(value))),
             Place::Query => match field.shape {
                 Shape::Texts => query
                     .extend(serde_json::from_str::<Vec<String>>(value).unwrap_or_default().into_iter().map(|one| (Cow::Borrowed(field.name), Cow::Owned(one)))),
@@ -558,29 +582,14 @@ fn plain(json: &str) -> String {
     if json.starts_with('"') { serde_json::from_str(json).unwrap_or_default() } else { json.to_owned() }
 }
 
-/// A value as one segment of a path (RFC 3986): nothing in it can end the segment.
-fn path_segment(value: &str) -> String {
-    let mut segment = String::new();
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => segment.push(char::from(byte)),
-            b'.' if value != "." && value != ".." => segment.push('.'),
-            _ => segment += &format!("%{byte:02X}"),
-        }
-    }
-    segment
+/// The name of a resource as a path: every part of it is a segment.
+fn resource_path(name: &str) -> String {
+    name.split('/').filter(|part| !part.is_empty()).map(path_segment).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_cannot_leave_its_path_segment() {
-        for (value, segment) in [("abc-1_2.3", "abc-1_2.3"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("ä", "%C3%A4")] {
-            assert_eq!(path_segment(value), segment);
-        }
-    }
 
     #[test]
     fn what_makes_a_credential_is_repeated_only_under_a_request_id() {
@@ -594,7 +603,7 @@ mod tests {
     fn every_flag_of_every_call_is_one_that_its_fields_made() {
         for group in crate::rest::GROUPS.iter().chain(crate::rest::ACCOUNT_GROUPS) {
             for endpoint in group.endpoints {
-                let placed = endpoint.fields.iter().filter(|field| field.place == Place::Path).count();
+                let placed = endpoint.fields.iter().filter(|field| matches!(field.place, Place::Path | Place::Resource)).count();
                 assert_eq!(endpoint.path.matches('{').count(), placed, "{} {}", group.name, endpoint.name);
             }
         }

@@ -83,7 +83,7 @@ pub(crate) fn program(env: &Env, file: &ProfileFile) -> Result<Option<PathBuf>> 
 }
 
 /// Where `PATH` has a program of that name. Folders that are not absolute are left out: what lies in the current folder is nobody's program.
-fn in_path(env: &Env, name: &Path) -> Vec<PathBuf> {
+pub(crate) fn in_path(env: &Env, name: &Path) -> Vec<PathBuf> {
     let Some(path) = env.path(env::PATH) else { return Vec::new() };
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     folders.map(|folder| folder.join(name).with_extension(if cfg!(windows) { "exe" } else { "" })).filter(|program| can_be_run(program)).collect()

@@ -156,6 +156,7 @@ fn exit_codes() -> String {
     "  0  The command did what it says.\n\
      \x20 1  It did not: `Error: ...` on standard error says why, and lines with `Hint: ` what to try.\n\n\
      Data goes to standard output, and everything else to standard error: `databricks ... | jq` sees data alone.\n\
+     `psql` ends with the code of the program that it runs, and by the signal that ended that.\n\
      `auth describe` ends with 0 whatever it finds. A pipe that is closed early (`| head`) is no error.\n\
      Ended by a signal, the shell reports 128 and its number: 130 after Ctrl-C.\n"
         .to_owned()

@@ -15,15 +15,18 @@ mod child;
 mod cluster_picker;
 pub(crate) mod completion;
 mod configure;
+mod course;
 mod endpoint;
 #[cfg(unix)]
 mod environment;
 pub(crate) mod fallback;
 mod help;
 mod json_input;
+mod lakebase;
 #[cfg(test)]
 mod manual;
 pub(crate) mod official;
+mod psql;
 #[cfg(test)]
 mod reference;
 mod seen;
@@ -71,6 +74,18 @@ pub(crate) struct Group {
     pub(crate) commands: &'static [Node],
 }
 
+/// A command that has said all that there is to say, and ends with the code of a program that it ran.
+#[derive(Debug)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "exit status {}", self.0)
+    }
+}
+
+impl std::error::Error for Exit {}
+
 /// How many positional arguments a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arity {
@@ -97,10 +112,12 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[3]),
     Node::Api(rest::GROUPS[4]),
     Node::Api(rest::GROUPS[5]),
+    Node::Api(rest::GROUPS[6]),
     #[cfg(unix)]
     Node::Group(&session::GROUP),
     Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
+    Node::Command(&psql::COMMAND),
     Node::Command(&version::COMMAND),
 ];
 
@@ -143,7 +160,15 @@ impl Node {
     pub(crate) fn children(self) -> Vec<Self> {
         match self {
             Self::Group(group) => group.commands.to_vec(),
-            Self::Api(group) => group.endpoints.iter().map(|endpoint| Self::Endpoint(endpoint)).collect(),
+            Self::Api(group) => {
+                let own = if group.name == "database" { lakebase::COMMANDS } else { &[] };
+                let mut children: Vec<Self> =
+                    group.endpoints.iter().map(|endpoint| Self::Endpoint(endpoint)).chain(own.iter().map(|command| Self::Command(command))).collect();
+                if !own.is_empty() {
+                    children.sort_by_key(|child| child.name());
+                }
+                children
+            }
             Self::Command(_) | Self::Endpoint(_) => Vec::new(),
         }
     }

@@ -210,34 +210,6 @@ static BELOW: &[(&str, &[&str])] = &[
             "update-permissions",
         ],
     ),
-    (
-        "database",
-        &[
-            "create-database-catalog",
-            "create-database-instance",
-            "create-database-instance-role",
-            "create-database-table",
-            "create-synced-database-table",
-            "delete-database-catalog",
-            "delete-database-instance",
-            "delete-database-instance-role",
-            "delete-database-table",
-            "delete-synced-database-table",
-            "find-database-instance-by-uid",
-            "get-database-catalog",
-            "get-database-instance",
-            "get-database-instance-role",
-            "get-database-table",
-            "get-synced-database-table",
-            "list-database-catalogs",
-            "list-database-instance-roles",
-            "list-database-instances",
-            "list-synced-database-tables",
-            "update-database-catalog",
-            "update-database-instance",
-            "update-synced-database-table",
-        ],
-    ),
 ];
 
 /// A command of the official CLI that is none of ours.
@@ -269,7 +241,6 @@ impl Absent<'_> {
         let way = match (self.api, self.words) {
             ("", ["account", ..]) => "with the API: databricks api get /api/2.0/accounts/ACCOUNT_ID/...".to_owned(),
             ("", ["clusters", ..]) => "with the API: databricks api post /api/2.1/clusters/... --json '{...}'".to_owned(),
-            ("", ["database", ..]) => "with the API: databricks api get /api/2.0/database/...".to_owned(),
             ("", _) => "the official CLI has it".to_owned(),
             (path, _) if path.contains(['?', '&']) => format!("with the API: databricks api get '{path}'"),
             (path, _) => format!("with the API: databricks api get {path}"),

@@ -10,7 +10,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
 fn document() -> String {
     let mut page = String::from(
         "# Reference\n\nMade by `make reference` from the tables in `src/`; a test keeps it in step. Do not edit it by hand.\n\n\
-         ## Commands\n\nEvery command ends with 0, or with 1 and `Error: …` on standard error.\n",
+         ## Commands\n\nEvery command ends with 0, or with 1 and `Error: …` on standard error; `psql` ends as the program that it runs.\n",
     );
     for node in root() {
         describe(*node, &mut vec![], &mut page);

@@ -51,6 +51,7 @@ pub(crate) enum Attr {
     Audience,
     DiscoveryUrl,
     TokenCommand,
+    AzureTokenVersion,
 }
 
 /// How the text of an attribute is to be read.
@@ -98,7 +99,7 @@ impl Attr {
 
 pub(crate) const COUNT: usize = ATTRIBUTES.len();
 
-pub(crate) static ATTRIBUTES: [Attribute; 42] = [
+pub(crate) static ATTRIBUTES: [Attribute; 43] = [
     Attribute {
         attr: Attr::Host,
         name: "host",
@@ -361,7 +362,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 42] = [
         secret: false,
         reading: Reading::Text,
         methods: &["azure-cli"],
-        about: "Another application id than that of Databricks.",
+        about: "Accepted for compatibility; as in the SDKs, the application id of Databricks is used.",
     },
     Attribute {
         attr: Attr::ClientId,
@@ -434,7 +435,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 42] = [
         name: "databricks_id_token_filepath",
         alias: Some("oidc_token_filepath"),
         env: &[env::OIDC_TOKEN_FILEPATH, env::OIDC_TOKEN_FILE],
-        family: None,
+        family: Some("file-oidc"),
         secret: false,
         reading: Reading::Text,
         methods: &["file-oidc"],
@@ -445,7 +446,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 42] = [
         name: "oidc_token_env",
         alias: None,
         env: &[env::OIDC_TOKEN_ENV],
-        family: None,
+        family: Some("env-oidc"),
         secret: false,
         reading: Reading::Text,
         methods: &["env-oidc"],
@@ -563,6 +564,17 @@ pub(crate) static ATTRIBUTES: [Attribute; 42] = [
         reading: Reading::Text,
         methods: &["token-command"],
         about: "A program that prints a token, with its arguments; run without a shell. In a profile only.",
+    },
+    Attribute {
+        attr: Attr::AzureTokenVersion,
+        name: "azure_token_version",
+        alias: None,
+        env: &[env::AZURE_TOKEN_VERSION],
+        family: None,
+        secret: false,
+        reading: Reading::Number,
+        methods: &["azure-client-secret", "github-oidc-azure"],
+        about: "Which token endpoint of Entra ID to ask: 1, as the SDKs do, or 2; 1 if not set.",
     },
 ];
 

@@ -9,6 +9,7 @@ pub(crate) mod lines;
 pub(crate) mod netrc;
 #[cfg(test)]
 mod oracle_tests;
+pub(crate) mod pgpass;
 pub(crate) mod plain;
 pub(crate) mod settings;
 mod yaml;

@@ -34,7 +34,8 @@ pub(crate) struct Format {
 /// What is handed over.
 #[derive(Debug)]
 pub(crate) struct Parcel<'a> {
-    pub(crate) credential: &'a Credential,
+    /// `None` where only the variables count.
+    pub(crate) credential: Option<&'a Credential>,
     /// Sorted by name, each name once.
     pub(crate) variables: Vec<Variable<'a>>,
 }

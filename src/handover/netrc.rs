@@ -10,7 +10,8 @@ use crate::handover::{Format, Handover, Parcel};
 pub(crate) static FORMAT: Format = Format { name: "netrc", aliases: &[], about: "an entry for curl --netrc-file", write };
 
 fn write(parcel: &Parcel<'_>) -> Result<Handover> {
-    Ok(Handover::text(record(parcel.credential)?.lines("\n")))
+    let missing = || Failure::new("a netrc file holds credentials of hosts, and here is none");
+    Ok(Handover::text(record(parcel.credential.ok_or_else(missing)?)?.lines("\n")))
 }
 
 /// The entry that stands for a credential.

@@ -13,7 +13,7 @@ fn credential(lasting: Option<Lasting>) -> Credential {
 fn written(format: &str, value: &str) -> Result<Handover> {
     let credential = credential(Some(Lasting::Token(Secret::new(value))));
     let variables = vec![Variable { name: "A", value: "plain", secret: false }, Variable { name: "B", value, secret: true }];
-    (find(format).expect(format).write)(&Parcel { credential: &credential, variables })
+    (find(format).expect(format).write)(&Parcel { credential: Some(&credential), variables })
 }
 
 fn text(format: &str, value: &str) -> String {

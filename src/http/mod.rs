@@ -32,4 +32,5 @@ pub(crate) use error::{ApiError, NetworkError, NetworkErrorKind};
 pub(crate) use message::{Repeat, Request, Response, Sign, Verb, push_form_encoded};
 pub(crate) use redaction::looks_secret;
 pub(crate) use trace::Trace;
+pub(crate) use trust::{bundle, tls};
 pub(crate) use user_agent::{Interactive, UserAgent};

@@ -107,6 +107,25 @@ fn config(verifier: impl FnOnce(Arc<CryptoProvider>) -> Result<Arc<dyn ServerCer
     Ok(config)
 }
 
+/// The same trust for connections that are not HTTP.
+///
+/// # Errors
+/// As [`Sources::tls`].
+pub(crate) fn tls(env: &Env) -> anyhow::Result<ClientConfig> {
+    let mut config = Sources::of(env).tls()?;
+    config.alpn_protocols.clear();
+    Ok(config)
+}
+
+/// The file with trusted certificates for programs that want one by name: what a variable names, else the first of the system's.
+pub(crate) fn bundle(env: &Env) -> Option<PathBuf> {
+    let named = Sources::of(env).named;
+    if named.is_empty() {
+        return SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file());
+    }
+    named.into_iter().flat_map(|(_, paths)| paths).find(|path| path.is_file())
+}
+
 /// Bundles of certificates in PEM (RFC 7468), as text that has not been decoded.
 struct Roots {
     bundles: Vec<String>,

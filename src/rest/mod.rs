@@ -15,8 +15,9 @@ use crate::rest::paging::Key;
 
 mod clusters;
 pub(crate) mod current_user;
-mod database;
+pub(crate) mod database;
 pub(crate) mod paging;
+pub(crate) mod postgres;
 mod service_principal_secrets;
 mod token_management;
 mod tokens;
@@ -25,7 +26,7 @@ pub(crate) use clusters::{LIST as LIST_CLUSTERS, SPARK_VERSIONS};
 
 /// Every API, in the order of the help.
 pub(crate) static GROUPS: &[&Group] =
-    &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &service_principal_secrets::GROUP, &token_management::GROUP, &tokens::GROUP];
+    &[&clusters::GROUP, &current_user::GROUP, &database::GROUP, &postgres::GROUP, &service_principal_secrets::GROUP, &token_management::GROUP, &tokens::GROUP];
 
 /// The APIs of the account, below `account`.
 pub(crate) static ACCOUNT_GROUPS: &[&Group] = &[&service_principal_secrets::ACCOUNT_GROUP];
@@ -146,7 +147,10 @@ impl Field {
 /// Where in the request a field goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// One segment of the path.
     Path,
+    /// A resource name in the path, such as `projects/a/branches/b`: its slashes stay.
+    Resource,
     Query,
     Body,
 }
@@ -196,6 +200,8 @@ pub(crate) enum Shape {
     },
     /// A span as protobuf's JSON writes it, seconds with an s; the flag takes `90d` or `12h` too.
     Span,
+    /// An instant (RFC 3339).
+    Time,
     Boolean,
     Texts,
     Object,
@@ -206,7 +212,7 @@ impl Shape {
     /// As error messages call it.
     pub(crate) fn noun(self) -> &'static str {
         match self {
-            Self::Text | Self::Span => "a string",
+            Self::Text | Self::Span | Self::Time => "a string",
             Self::Integer | Self::Seconds { .. } => "an integer",
             Self::Boolean => "a boolean",
             Self::Texts => "a list of strings",
@@ -225,6 +231,17 @@ pub(crate) enum Reply {
     Object,
     /// Items under a key: a table, or with `-o json` an array.
     List(List),
+    /// Work that goes on after the reply, and is waited for unless `--no-wait` is given.
+    Course(Course),
+}
+
+/// Work of the service that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// An operation (`name`, `done`, `error`, `response`), asked for under this path by its name. <https://google.aip.dev/151>
+    Operation { below: &'static str },
+    /// A database instance on its way to the state AVAILABLE.
+    Instance,
 }
 
 /// A reply that is a list.
@@ -332,4 +349,29 @@ pub(crate) fn number_of(item: &Item<'_>, key: &str) -> Option<i64> {
 /// A fresh id for a request that the server uses to recognise repetitions.
 pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+/// A value as one segment of a path (RFC 3986): nothing in it can end the segment.
+pub(crate) fn path_segment(value: &str) -> String {
+    let mut segment = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => segment.push(char::from(byte)),
+            b'.' if value != "." && value != ".." => segment.push('.'),
+            _ => segment += &format!("%{byte:02X}"),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_leave_its_path_segment() {
+        for (value, segment) in [("abc-1_2.3", "abc-1_2.3"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("ä", "%C3%A4")] {
+            assert_eq!(path_segment(value), segment);
+        }
+    }
 }

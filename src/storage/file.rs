@@ -209,6 +209,10 @@ impl TokenStore for TokenFile {
                 slot.value = Cow::Owned(entry::indented(token, Some(&slot.value), &zone));
                 changed = true;
             }
+            if changed {
+                let now = clock::now();
+                document.tokens.retain(|key, slot| !(is_minted(key) && has_ended(&slot.value, now)));
+            }
             Ok(changed)
         })?;
         Ok(saved)
@@ -250,6 +254,17 @@ impl TokenStore for TokenFile {
     fn location(&self) -> String {
         self.shown.clone()
     }
+}
+
+/// Whether a key is one of a token that can be minted again (`session::minted_key`), such as that of a job: there is a new one for each job, so they do not stay for ever.
+fn is_minted(key: &str) -> bool {
+    key.rsplit_once(" #").is_some_and(|(what, mark)| what.contains(" at http") && mark.len() == 12 && mark.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whether a token that nobody can refresh ended more than an hour ago, also by a clock that is somewhat wrong.
+fn has_ended(value: &str, now: jiff::Timestamp) -> bool {
+    let Ok(Some(token)) = entry::parse(value) else { return false };
+    token.refresh_token.is_none() && token.expiry.is_some_and(|expiry| now.duration_since(expiry) > jiff::SignedDuration::from_hours(1))
 }
 
 /// Free space that a rewrite may need, in bytes: the file once more, and some for the file system.

@@ -360,3 +360,18 @@ proptest! {
         prop_assert!(Document::parse(rescued.as_bytes()).is_ok());
     }
 }
+
+#[test]
+fn tokens_that_ended_and_can_be_minted_again_do_not_stay() {
+    let home = Home::new();
+    let store = home.store();
+    let minted = |number, end: &str| StoredToken { refresh_token: None, ..token(number, end) };
+    let old = "github-oidc id at https://h.example #0123456789ab";
+    let young = "github-oidc id at https://h.example #0123456789ac";
+    let own = "a profile at https://h.example #3";
+    for (key, token) in [(old, minted(1, "2001-01-01T00:00:00Z")), (young, minted(2, "2099-01-01T00:00:00Z")), (own, minted(3, "2001-01-01T00:00:00Z"))] {
+        store.save(&home.lock(), &[key], &token, None).expect("saved");
+    }
+    store.save(&home.lock(), &["dev"], &token(4, "2001-01-01T00:00:00Z"), None).expect("saved");
+    assert_eq!(store.keys().expect("read"), [own, "dev", young]);
+}

@@ -23,4 +23,5 @@ mod prompts;
 mod proxies;
 mod retries;
 mod tls;
+pub(crate) mod token_store;
 mod wrong_host;

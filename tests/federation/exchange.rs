@@ -49,15 +49,15 @@ fn file(home: &Home, workspace: &Workspace) -> Case {
     let named = ("DATABRICKS_OIDC_TOKEN_FILEPATH", path.to_str().unwrap().to_owned());
     Case {
         method: "file-oidc",
-        variables: host(workspace).into_iter().chain([named]).collect(),
+        // Compat: beside a client id the file counts as a second method, as in the SDKs, unless one is named.
+        variables: host(workspace).into_iter().chain([named, ("DATABRICKS_AUTH_TYPE", "file-oidc".to_owned())]).collect(),
         first: ("POST", "/oidc/v1/token"),
         needed: vec!["DATABRICKS_OIDC_TOKEN_FILEPATH"],
     }
 }
 
 fn all(home: &Home, workspace: &Workspace) -> [Case; 4] {
-    let cases = [github(workspace), azure_devops(workspace), env(workspace), file(home, workspace)];
-    cases
+    [github(workspace), azure_devops(workspace), env(workspace), file(home, workspace)]
 }
 
 /// The secrets of a case: id tokens and what opens the services that make them.
@@ -226,13 +226,14 @@ fn what_is_no_id_token_is_not_sent() {
         let mut variables = without(&case.variables, "DATABRICKS_OIDC_TOKEN");
         variables.push(("MY_VARIABLE", other.clone()));
         variables.push(("DATABRICKS_OIDC_TOKEN_ENV", "MY_VARIABLE".to_owned()));
+        variables.push(("DATABRICKS_AUTH_TYPE", "env-oidc".to_owned()));
         me(&home, &variables).fails().says("env-oidc").says("the variable MY_VARIABLE holds no id token").lacks(&other);
     }
     assert_eq!(paths(&workspace.requests()), Vec::<String>::new());
     // By the name that the settings give it works.
     let token = case.variables.iter().find(|(name, _)| *name == "DATABRICKS_OIDC_TOKEN").unwrap().1.clone();
     let mut variables = without(&case.variables, "DATABRICKS_OIDC_TOKEN");
-    variables.extend([("MY_VARIABLE", token), ("DATABRICKS_OIDC_TOKEN_ENV", "MY_VARIABLE".to_owned())]);
+    variables.extend([("MY_VARIABLE", token), ("DATABRICKS_OIDC_TOKEN_ENV", "MY_VARIABLE".to_owned()), ("DATABRICKS_AUTH_TYPE", "env-oidc".to_owned())]);
     me(&home, &variables).ok();
 }
 

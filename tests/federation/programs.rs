@@ -43,7 +43,7 @@ fn what_fails_says_how() {
         ("exit 0".to_owned(), &["printed nothing"]),
         (format!("echo {token}; echo {token}"), &["printed more than one line"]),
         (format!("printf '{token}\\033[2J'"), &["printed control characters"]),
-        ("yes".to_owned(), &["printed more than 1048576 bytes"]),
+        ("exec /usr/bin/yes".to_owned(), &["printed more than 1048576 bytes"]),
         ("echo '{\"token\": 1}'".to_owned(), &["printed JSON without an access_token"]),
         ("printf 'Password: ' >&2; read -r password || exit 1".to_owned(), &["failed with exit code 1", "it said: Password:", "It seems to ask for input"]),
         ("printf '\\033]0;evil\\007 no\\n' >&2; exit 1".to_owned(), &["failed with exit code 1", "\\u{1b}]0;evil"]),
@@ -113,7 +113,7 @@ fn only_a_profile_starts_programs() {
 #[test]
 fn a_program_that_hangs_is_stopped() {
     let (home, workspace) = place();
-    write(&home, &workspace, "echo waiting for a card >&2; sleep 600");
+    write(&home, &workspace, "echo waiting for a card >&2; /bin/sleep 600");
     let outcome = home.run("current-user me -p p");
     outcome.fails().says("did not end within 30 seconds").says("it said: waiting for a card").within(Duration::from_secs(36));
 }

@@ -26,6 +26,7 @@ pub(crate) use typing::Typing;
 use crate::workspace::Workspace;
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl Home {
             swept: Cell::new(false),
         };
         home.store(home.config_path());
+        home.store(home.path().join(".databricks/token-cache.json"));
         home
     }
 
@@ -128,6 +130,18 @@ impl Home {
     /// Runs a command line without further ado: nothing on stdin, no terminal.
     pub(crate) fn run(&self, words: impl Words) -> Outcome {
         self.command(words).run()
+    }
+
+    /// Removes the tokens that are kept between runs, as if they had ended.
+    pub(crate) fn forget_tokens(&self) {
+        let _none = std::fs::remove_file(self.path().join(".databricks/token-cache.json"));
+    }
+
+    /// Puts a program on the PATH of every run: a script whose first line says what runs it.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        let path = self.root.path().join("bin").join(name);
+        std::fs::write(&path, script).unwrap();
+        set_mode(&path, 0o755);
     }
 
     /// A script for bash, which finds `databricks` and the system's programs on PATH.
@@ -229,6 +243,16 @@ impl Drop for Home {
 /// A profile as `configure` writes it.
 pub(crate) fn profile(name: &str, host: &str, token: &str) -> String {
     format!("[{name}]\nhost  = {host}\ntoken = {token}\n")
+}
+
+/// A port that is free on both loopback addresses, for `DATABRICKS_OAUTH_CALLBACK_PORT`.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {

@@ -99,7 +99,8 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
             let here = || format!("a request: {} {}", request.method, request.path);
             look(&request.target, &here);
             // Token and revocation endpoints take secrets in their form (RFC 6749, section 2.3.1, and RFC 7009).
-            let takes_secrets = request.path.starts_with("/oidc/") && (request.path.ends_with("/v1/token") || request.path.ends_with("/v1/revoke"));
+            let is_oidc = request.path.starts_with("/oidc/") && (request.path.ends_with("/v1/token") || request.path.ends_with("/v1/revoke"));
+            let takes_secrets = is_oidc || request.path.ends_with("/oauth2/token") || request.path.ends_with("/oauth2/v2.0/token");
             for secret in secrets.iter().filter(|secret| !(takes_secrets && secret.owners.contains(&place))) {
                 if let Some(form) = secret.form_in(&request.body) {
                     writeln!(leaks.borrow_mut(), "{} {form} in {}", hint(&secret.value), here()).unwrap();
@@ -107,7 +108,8 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
             }
             for (name, value) in &request.headers {
                 // The second token of clouds has a header of its own.
-                if !name.eq_ignore_ascii_case("authorization") && !name.eq_ignore_ascii_case("x-databricks-gcp-sa-access-token") {
+                let carriers = ["Authorization", "X-Databricks-GCP-SA-Access-Token", "X-Databricks-Azure-SP-Management-Token"];
+                if !carriers.iter().any(|carrier| name.eq_ignore_ascii_case(carrier)) {
                     look(&format!("{name}: {value}"), &|| format!("{}, header {name}", here()));
                     continue;
                 }
@@ -136,8 +138,11 @@ pub(super) fn sweep(home: &Home) -> Result<(), String> {
     if leaks.is_empty() { Ok(()) } else { Err(leaks) }
 }
 
-/// The tokens that commands printed because it is their job, and those that a token store holds in the end, are secrets from then on.
+/// What Azure gave away, and the tokens that commands printed because it is their job, and those that a token store holds in the end, are secrets from then on.
 fn learn(home: &Home) {
+    for (place, workspace) in home.workspaces.borrow().iter().enumerate() {
+        home.secrets.borrow_mut().extend(workspace.azure_secrets().iter().map(|secret| Planted::new(secret, vec![place])));
+    }
     let everyone: Vec<usize> = (0..home.workspaces.borrow().len()).collect();
     for store in home.stores.borrow().iter().filter(|store| store.ends_with("token-cache.json")) {
         let kept: serde_json::Value = std::fs::read(store).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();

@@ -2,6 +2,7 @@
 //!
 //! The sign-in itself is `stories/sign_in`; here somebody has signed in already, and the store is the file.
 
+mod accounts;
 mod forms;
 mod races;
 mod service_principals;

@@ -14,6 +14,7 @@ fn lives(signed_in: &SignedIn) {
 
 #[test]
 fn a_server_in_trouble_does_not_end_the_sign_in() {
+    #[expect(clippy::type_complexity, reason = "a table")]
     let faults: [(&str, fn(Fault) -> Fault); 7] = [
         ("status 500", |fault| fault.reply(Response::error(500, "INTERNAL_ERROR", "sorry"))),
         ("a page", |fault| fault.reply(Response::new(200).body("text/html", "<html><title>Sign in</title></html>"))),

@@ -130,6 +130,13 @@ impl Keyring {
         assert!(child.wait().expect("secret-tool ends").success(), "secret-tool could not store");
     }
 
+    /// Forgets every secret with these two attributes.
+    pub(crate) fn clear(&self, service: &str, username: &str) {
+        // It says no where there was none.
+        self.run("secret-tool", &["clear", "service", service, "username", username]);
+        assert_eq!(self.lookup(service, username), None);
+    }
+
     /// The secret with these two attributes, whatever others it has. Of several it is any.
     pub(crate) fn lookup(&self, service: &str, username: &str) -> Option<String> {
         let output = self.run("secret-tool", &["lookup", "service", service, "username", username]);
@@ -168,6 +175,14 @@ impl Keyring {
     /// The processes that have to do with it: those whose environment names its folder.
     pub(crate) fn processes(&self) -> Vec<Pid> {
         processes_in(self.folder.path())
+    }
+
+    /// The daemon that keeps the secrets, while it runs.
+    pub(crate) fn daemon(&self) -> Option<Pid> {
+        // The system cuts names to fifteen bytes.
+        self.processes()
+            .into_iter()
+            .find(|pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).is_ok_and(|name| name.starts_with("gnome-keyring-d")))
     }
 
     fn items(&self, service: &str) -> Vec<String> {

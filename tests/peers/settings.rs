@@ -20,7 +20,7 @@ enum Outcome {
 
 /// The kinds of failure that scripts tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     NoSuchProfile,
     Reserved,
     /// The families that are in each other's way.
@@ -37,12 +37,14 @@ enum Failure {
     Refused,
     /// The sign-in of a person was asked for, and nobody is signed in.
     SignedOut,
+    /// None of these: equal to nothing.
+    Other(String),
     /// Theirs alone: such a method was tried, and the workspace does not have its side of it either.
     Tried,
 }
 
 impl Failure {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let text = text.split(". Config:").next().unwrap_or_default();
         let has = |part: &str| text.contains(part);
         match () {
@@ -54,11 +56,49 @@ impl Failure {
             }
             () if has("belongs to") => Self::Bound,
             () if has("is not one that this version can use") => Self::NotYet,
-            () if has("grants no token") || has("invalid_client") => Self::Refused,
+            () if [
+                "grants no token",
+                "gives no token",
+                "gives no id token",
+                "invalid_client",
+                "invalid_grant",
+                "No API found",
+                "returned empty token",
+                "failed to request ID token",
+                "There is nothing here",
+            ]
+            .into_iter()
+            .any(has) =>
+            {
+                Self::Refused
+            }
+            // What a method that is asked for by name says to lack; Go asks nobody's address where there is no host.
+            () if [
+                "missing path",
+                "missing ActionsIDTokenRequest",
+                "missing env var",
+                "env var not found",
+                "missing Host",
+                "does not exist",
+                "there is no file",
+                "unsupported protocol scheme",
+            ]
+            .into_iter()
+            .any(has) =>
+            {
+                Self::Incomplete
+            }
             () if has("no cached credentials") || has("databricks CLI not found") => Self::SignedOut,
             () if has("/oidc/.well-known") || has("databricks OAuth is not supported") => Self::Tried,
             () if has("not found, please check") => Self::UnknownType,
-            () if has("cannot configure default credentials") || has("not configured") || has("is required") => Self::Incomplete,
+            () if has("cannot configure default credentials")
+                || has("not configured")
+                || has("is required")
+                || has("missing path")
+                || has("missing ActionsIDTokenRequest") =>
+            {
+                Self::Incomplete
+            }
             () if has("cannot parse config file")
                 || has("ParseBool")
                 || has("Atoi")
@@ -69,7 +109,7 @@ impl Failure {
             {
                 Self::Unreadable
             }
-            () => panic!("an unknown kind of failure: {text}"),
+            () => Self::Other(text.trim().chars().take(160).collect()),
         }
     }
 }
@@ -169,10 +209,10 @@ const VARIABLES: &[(&str, &[&str])] = &[
 const FLAGS: &[Option<&str>] = &[None, None, None, Some("p"), Some("q"), Some("nosuch"), Some("DEFAULT")];
 
 /// A small generator (PCG's multiplier): the same cases in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn choose<T: Copy>(&mut self, among: &[T]) -> T {
+    pub(super) fn choose<T: Copy>(&mut self, among: &[T]) -> T {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let count = u64::try_from(among.len()).expect("few");
         among[usize::try_from((self.0 >> 33) % count).expect("few")]

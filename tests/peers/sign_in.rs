@@ -1,10 +1,12 @@
 //! The whole walk: our program, the certified authorization server, and Chromium, whose last page is kept as `target/sign-in*.png`.
 
 use super::browser::{Answer, Browser, Page};
-use super::oauth::AuthorizationServer;
+use super::oauth::{AuthorizationServer, Terms};
 use super::oracle::root;
+use super::signed_in::{SERVICE, SignedIn};
 use crate::harness::{Home, Outcome};
 use serde_json::json;
+use std::time::Duration;
 
 /// Signs in with this browser, and keeps its last page.
 fn walk(server: &AuthorizationServer, browser: &Browser, home: &Home, picture: &str) -> (Outcome, Page) {
@@ -51,4 +53,60 @@ fn a_person_says_no_in_chromium() {
     assert!(page.url.ends_with("/done"), "{}", page.url);
     assert!(page.aria.contains("heading \"The sign-in did not work\" [level=1]"), "{}", page.aria);
     assert!(!home.config().contains("[real]"));
+}
+
+/// What `auth logout --revoke` says and leaves, by the kind of access token.
+#[test]
+fn signing_out_ends_the_sign_in_at_the_server_and_forgets_it_in_every_store() {
+    for opaque_access_tokens in [true, false] {
+        for by in [SignedIn::in_the_file, SignedIn::in_the_keyring] {
+            let signed_in = by(&Terms { opaque_access_tokens, ..Terms::default() });
+            let (home, server, before) = (&signed_in.home, &signed_in.server, signed_in.entry());
+            let mut copy = before;
+            copy["expiry"] = json!("2020-01-01T00:00:00.5Z");
+            // A copy of the sign-in that somebody made is worth nothing afterwards.
+            let outcome = home.run("auth logout p --auto-approve --revoke");
+            outcome.ok().says("Logged out of profile \"p\".");
+            if opaque_access_tokens {
+                outcome.lacks("stays good");
+            } else {
+                outcome.says("The access token stays good until ");
+            }
+            // The refresh token, and the access token where servers have a way to end one.
+            server.wait_for(if opaque_access_tokens { 2 } else { 1 }, &json!({"event": "revoke", "ok": true}));
+            match &signed_in.keyring {
+                Some(keyring) => assert_eq!(keyring.attributes(SERVICE), Vec::new()),
+                None => assert_eq!(keys(&signed_in), [""; 0]),
+            }
+            home.run("auth token -p p").fails().says("databricks OAuth is not configured for this host");
+            let cache = signed_in.cache();
+            std::fs::create_dir_all(cache.parent().expect("a folder")).expect("own folder");
+            home.write(&cache, json!({"version": 1, "tokens": {"p": copy}}).to_string());
+            home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
+            home.run("auth token -p p").fails().says("databricks auth login --profile p");
+            server.wait_for(1, &json!({"event": "grant", "type": "refresh_token", "ok": false}));
+        }
+    }
+}
+
+#[test]
+fn signing_out_without_the_server_says_what_stays_good() {
+    let signed_in = SignedIn::in_the_file(&Terms::default());
+    let (home, url) = (&signed_in.home, signed_in.server.url().to_owned());
+    let SignedIn { server, .. } = &signed_in;
+    assert_eq!(server.count(&json!({"event": "revoke"})), 0);
+    // Another server at its address, which is down.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let config = home.config().replace(&url, &format!("http://{closed}"));
+    home.write_config(config);
+    let outcome = home.run("auth logout p --auto-approve --revoke");
+    outcome.fails().says("Logged out of profile \"p\".").says("forgotten here, but not revoked").says(&closed.to_string());
+    outcome.says("The access token stays good until ").says("the refresh token until the server ends it").within(Duration::from_secs(8));
+    assert!(!keys(&signed_in).contains(&"p".to_owned()));
+}
+
+/// The keys in the file.
+fn keys(signed_in: &SignedIn) -> Vec<String> {
+    let store: serde_json::Value = serde_json::from_slice(&std::fs::read(signed_in.cache()).expect("the store")).expect("JSON");
+    store["tokens"].as_object().expect("entries").keys().cloned().collect()
 }

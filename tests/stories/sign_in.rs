@@ -1,6 +1,6 @@
 //! A person signs in with the browser: on a desktop, over ssh, by a pasted address; and out again.
 
-use crate::harness::{Home, Typing, profile};
+use crate::harness::{Home, Typing, free_port, profile};
 use crate::workspace::{Document, Fault, HostKind, Page, Response, Workspace};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -39,15 +39,6 @@ fn desktop_at(workspace: Workspace) -> Desktop {
     Desktop { home, workspace, links, port }
 }
 
-fn free_port() -> u16 {
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if TcpListener::bind(("::1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 impl Desktop {
     /// Somebody who waits at the browser and does this with the link.
     fn person<T: Send + 'static>(&self, acts: impl FnOnce(&Workspace, &str) -> T + Send + 'static) -> JoinHandle<T> {
@@ -59,7 +50,7 @@ impl Desktop {
         })
     }
 
-    /// Signs in as Ann with these arguments, and plants what was granted as secrets.
+    /// Signs in as Ann with these arguments, and plants codes, verifiers and what was granted for them as secrets.
     fn sign_in(&self, arguments: &str) -> String {
         let browser = self.person(|workspace, link| arrive(workspace, &workspace.approve(link)));
         let outcome = self.home.run(format!("auth login {arguments}").as_str());
@@ -76,6 +67,25 @@ impl Desktop {
                 self.home.secret_of(&self.workspace, entry[field].as_str().unwrap());
             }
         }
+        for secret in self.exchanged() {
+            self.home.secret_of(&self.workspace, &secret);
+        }
+    }
+
+    /// The codes and verifiers that the token endpoint was sent.
+    fn exchanged(&self) -> Vec<String> {
+        let requests = self.workspace.token_requests();
+        let fields = requests.iter().flat_map(|request| request.body.split('&'));
+        fields.filter_map(|field| field.strip_prefix("code=").or_else(|| field.strip_prefix("code_verifier="))).map(ToOwned::to_owned).collect()
+    }
+
+    /// Says of every access token in the store that it has ended.
+    fn expire(&self) {
+        let mut store = json!({"version": 1, "tokens": self.tokens()});
+        for (_, entry) in store["tokens"].as_object_mut().unwrap() {
+            entry["expiry"] = json!("2020-01-01T00:00:00.5Z");
+        }
+        self.home.write(".databricks/token-cache.json".as_ref(), store.to_string());
     }
 
     /// The entries of the token cache, by key.
@@ -622,4 +632,112 @@ fn at_a_terminal_signing_out_is_confirmed() {
     typing.answer("y");
     typing.end().ok().says("Logged out of profile \"a\".");
     assert_eq!(desktop.keys(), [""; 0]);
+}
+
+/// Whether `strace` works here.
+fn can_trace() -> bool {
+    let works = std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
+    if !works {
+        println!("skipped: strace does not work here");
+    }
+    works
+}
+
+impl Desktop {
+    /// The system calls of that kind that a command line and all its children made, with at most so many bytes of each text.
+    fn calls(&self, kind: &str, bytes: u32, line: &str) -> Vec<String> {
+        let script = format!("strace -f -qq -s {bytes} -o trace -e trace={kind} -e signal=none databricks {line} >/dev/null && cat trace");
+        self.home.script(&script).reveals().run().ok().stdout.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+#[test]
+fn e1_no_secret_stands_in_any_command_line_of_a_sign_in() {
+    if !can_trace() {
+        return;
+    }
+    let desktop = desktop();
+    desktop.home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let mut lines = desktop.calls("execve", 100_000, &format!("auth login --host {} --profile p", desktop.url()));
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    desktop.expire();
+    lines.extend(desktop.calls("execve", 100_000, "auth token -p p"));
+    desktop.plant();
+    lines.extend(desktop.calls("execve", 100_000, "auth logout p --auto-approve --revoke"));
+    // Three times the program itself, and the browser, which gets the link and nothing else.
+    assert_eq!(lines.iter().filter(|line| line.contains("\"databricks\"")).count(), 3, "{lines:?}");
+    let opened = lines.iter().find(|line| line.contains("/oidc/v1/authorize?") && line.contains(desktop.url())).expect("the browser was started");
+    assert!(opened.contains("&code_challenge=") && opened.contains("&state=") && !opened.contains("verifier"), "{opened}");
+    let bodies: Vec<String> = desktop.workspace.token_requests().into_iter().map(|request| request.body).collect();
+    let secret = |field: &str| bodies.iter().flat_map(|body| body.split('&')).find_map(|pair| pair.strip_prefix(field)).expect("it was sent").to_owned();
+    for secret in ["code=", "code_verifier=", "refresh_token="].map(secret) {
+        assert!(secret.len() >= 20 && !secret.contains('%'), "{secret}");
+        assert!(!lines.iter().any(|line| line.contains(&secret)), "{lines:?}");
+    }
+}
+
+#[test]
+fn e4_not_even_a_talkative_sign_in_shows_a_secret() {
+    let desktop = desktop();
+    for (name, value) in
+        [("RUST_LOG", "trace"), ("DATABRICKS_LOG_LEVEL", "trace"), ("DATABRICKS_DEBUG_HEADERS", "true"), ("DATABRICKS_DEBUG_TRUNCATE_BYTES", "100000")]
+    {
+        desktop.home.set(name, value);
+    }
+    let said = desktop.sign_in(&format!("--host {} --profile p --debug", desktop.url()));
+    assert!(said.contains("/oidc/v1/token"), "nothing was said of the exchange: {said}");
+    desktop.expire();
+    desktop.home.command("auth token -p p --debug").reveals().run().ok().says("/oidc/v1/token");
+    desktop.plant();
+    desktop.home.run("current-user me -p p --debug").ok();
+    desktop.home.run("auth logout p --auto-approve --revoke --debug").ok();
+    // Refused, with the secret in the answer.
+    desktop.sign_in("-p p");
+    desktop.expire();
+    let spent = desktop.tokens()["p"]["refresh_token"].as_str().unwrap().to_owned();
+    for text in [spent.clone(), spent.to_uppercase(), base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &spent)] {
+        let echo = json!({"error": "invalid_grant", "error_description": format!("token {spent}, that is {text}")});
+        desktop.workspace.order(Fault::on("POST", "/oidc/v1/token").reply(Response::json(400, &echo)));
+        desktop.home.run("auth token -p p --debug").fails().says("databricks auth login --profile p");
+    }
+}
+
+#[test]
+fn e6_a_sign_in_talks_to_its_host_and_to_the_browser_and_to_nobody_else() {
+    if !can_trace() {
+        return;
+    }
+    let desktop = desktop();
+    desktop.home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
+    let host = format!("htons({})", desktop.url().rsplit(':').next().unwrap());
+    let own = format!("htons({})", desktop.port);
+    // Whom it speaks to, and at what it listens.
+    let talk = |line: &str| {
+        let mut calls = desktop.calls("%network", 0, line);
+        calls.retain(|call| (call.contains("sa_family") || call.contains("sun_path")) && !call.contains("getsockname(") && !call.contains("getpeername("));
+        calls
+    };
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)).status);
+    let login = talk(&format!("auth login --host {} --profile p", desktop.url()));
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    assert_eq!(talk("auth token -p p"), [""; 0], "a good token needs nobody");
+    desktop.expire();
+    let refresh = talk("auth token -p p");
+    desktop.plant();
+    for line in &refresh {
+        assert!(line.contains(&host) && line.contains("127.0.0.1"), "{line}");
+    }
+    assert!(refresh.iter().any(|line| line.contains("connect(")), "{refresh:?}");
+    for line in &login {
+        let to_the_host = line.contains(&host);
+        let of_the_callback = ["bind(", "accept4("].iter().any(|call| line.contains(call));
+        let is_loopback = line.contains("127.0.0.1") || line.contains("\"::1\"") || line.contains("sa_family=AF_INET6");
+        assert!(is_loopback && (to_the_host || of_the_callback), "{line}");
+        assert!(!line.contains("bind(") || line.contains(&own), "{line}");
+        assert!(!line.contains("0.0.0.0") && !line.contains("\"::\""), "{line}");
+    }
+    assert!(login.iter().any(|line| line.contains("bind(")) && login.iter().any(|line| line.contains(&host)), "{login:?}");
 }

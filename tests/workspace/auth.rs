@@ -28,9 +28,9 @@ pub(super) fn authenticate(state: &State, request: &Request) -> Result<Caller, R
     }
     let (scheme, value) = credential.split_once(' ').unwrap_or((credential, ""));
     if scheme.eq_ignore_ascii_case("bearer") {
-        bearer(state, value)
+        bearer(state, request, value)
     } else if scheme.eq_ignore_ascii_case("basic") {
-        basic(state, value)
+        basic(state, request, value)
     } else {
         Err(no_credential())
     }
@@ -66,7 +66,10 @@ pub(super) fn check_workspace(state: &State, request: &Request) -> Result<u64, R
 
 /// A personal access token, or an OAuth access token: the two look different. An expired one of either kind is answered with 403
 /// (n8n-io/n8n issue 34147 tells of it).
-fn bearer(state: &State, value: &str) -> Result<Caller, Response> {
+fn bearer(state: &State, request: &Request, value: &str) -> Result<Caller, Response> {
+    if let Some(outcome) = state.entra.sign_in(state, request, value) {
+        return outcome.map(|user| Caller { user, realm: None });
+    }
     let now = state.clock.now_ms();
     if let Some(user) = Google::sign_in(state, value) {
         return Ok(Caller { user, realm: None });
@@ -81,14 +84,14 @@ fn bearer(state: &State, value: &str) -> Result<Caller, Response> {
     user.map(|user| Caller { user, realm: realm.flatten() }).ok_or_else(|| Response::refusal(403, "Invalid access token."))
 }
 
-fn basic(state: &State, value: &str) -> Result<Caller, Response> {
+fn basic(state: &State, request: &Request, value: &str) -> Result<Caller, Response> {
     let refused = || Response::refusal(401, "Invalid username or password.");
     let decoded = STANDARD.decode(value).map_err(|_| refused())?;
     let decoded = String::from_utf8(decoded).map_err(|_| refused())?;
     let (name, password) = decoded.split_once(':').ok_or_else(refused)?;
     // The service documents this pair for netrc files and curl: user "token", password the PAT.
     if name == "token" {
-        return bearer(state, password);
+        return bearer(state, request, password);
     }
     let user = state.user(|user| user.name == name && user.password.as_deref() == Some(password)).ok_or_else(refused)?;
     Ok(Caller { user, realm: None })

@@ -1,4 +1,4 @@
-//! Lakebase, provisioned: `/api/2.0/database` instances and the passwords for them.
+//! Lakebase, provisioned: `/api/2.0/database` instances, what belongs to them, and their passwords.
 //! Source: REST reference "Database Instances"; field names from `databricks-sdk-py`,
 //! `service/database.py`.
 
@@ -11,14 +11,39 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
+const fn route(method: &'static str, path: &'static str, handle: fn(&Call<'_>) -> Answer) -> Route {
+    Route { method, path, access: Access::SignedIn, handle }
+}
+
 pub(super) const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/api/2.0/database/instances", access: Access::SignedIn, handle: list },
-    Route { method: "GET", path: "/api/2.0/database/instances/{name}", access: Access::SignedIn, handle: get },
-    Route { method: "POST", path: "/api/2.0/database/credentials", access: Access::SignedIn, handle: credentials },
+    route("GET", "/api/2.0/database/instances", list),
+    route("POST", "/api/2.0/database/instances", create),
+    route("GET", "/api/2.0/database/instances:findByUid", find_by_uid),
+    route("GET", "/api/2.0/database/instances/{name}", get),
+    route("PATCH", "/api/2.0/database/instances/{name}", update),
+    route("DELETE", "/api/2.0/database/instances/{name}", delete),
+    route("GET", "/api/2.0/database/instances/{instance}/roles", |call| list_things(call, "roles", "database_instance_roles")),
+    route("POST", "/api/2.0/database/instances/{instance}/roles", |call| create_thing(call, "roles")),
+    route("GET", "/api/2.0/database/instances/{instance}/roles/{name}", |call| get_thing(call, "roles")),
+    route("DELETE", "/api/2.0/database/instances/{instance}/roles/{name}", |call| delete_thing(call, "roles")),
+    route("GET", "/api/2.0/database/instances/{instance}/catalogs", |call| list_things(call, "catalogs", "database_catalogs")),
+    route("GET", "/api/2.0/database/instances/{instance}/synced_tables", |call| list_things(call, "synced_tables", "synced_tables")),
+    route("POST", "/api/2.0/database/catalogs", |call| create_thing(call, "catalogs")),
+    route("GET", "/api/2.0/database/catalogs/{name}", |call| get_thing(call, "catalogs")),
+    route("PATCH", "/api/2.0/database/catalogs/{name}", |call| update_thing(call, "catalogs")),
+    route("DELETE", "/api/2.0/database/catalogs/{name}", |call| delete_thing(call, "catalogs")),
+    route("POST", "/api/2.0/database/tables", |call| create_thing(call, "tables")),
+    route("GET", "/api/2.0/database/tables/{name}", |call| get_thing(call, "tables")),
+    route("DELETE", "/api/2.0/database/tables/{name}", |call| delete_thing(call, "tables")),
+    route("POST", "/api/2.0/database/synced_tables", |call| create_thing(call, "synced_tables")),
+    route("GET", "/api/2.0/database/synced_tables/{name}", |call| get_thing(call, "synced_tables")),
+    route("PATCH", "/api/2.0/database/synced_tables/{name}", |call| update_thing(call, "synced_tables")),
+    route("DELETE", "/api/2.0/database/synced_tables/{name}", |call| delete_thing(call, "synced_tables")),
+    route("POST", "/api/2.0/database/credentials", credentials),
 ];
 
-/// Database passwords live one hour.
-const LIFETIME_SECONDS: i64 = 3600;
+/// Database passwords live one hour, unless a test says otherwise.
+pub(super) const LIFETIME_SECONDS: i64 = 3600;
 
 /// What a database password opens, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +70,9 @@ pub(super) struct Database {
     /// By user and `request_id`.
     issued: HashMap<(String, String), Issued>,
     grants: HashMap<String, DatabaseGrant>,
+    /// Catalogs, tables, synced tables and roles: the collection, and what was sent.
+    things: Vec<(&'static str, Value)>,
+    pub(super) lifetime: i64,
 }
 
 impl Database {
@@ -57,6 +85,8 @@ impl Database {
             ],
             issued: HashMap::new(),
             grants: HashMap::new(),
+            things: Vec::new(),
+            lifetime: LIFETIME_SECONDS,
         }
     }
 
@@ -64,6 +94,23 @@ impl Database {
     pub(super) fn grant(&self, token: &str, now_seconds: i64) -> Option<DatabaseGrant> {
         let grant = self.grants.get(token)?;
         (grant.expires_at > now_seconds).then(|| grant.clone())
+    }
+
+    /// Makes a password for somebody, which opens these instances or endpoints.
+    pub(super) fn issue(&mut self, claims: &Value, user: &str, instances: Vec<String>, expires_at: i64) -> String {
+        let token = sign(claims);
+        self.grants.insert(token.clone(), DatabaseGrant { user: user.to_owned(), instances, expires_at });
+        token
+    }
+
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.grants.keys().cloned().collect()
+    }
+
+    /// Changes keys of an instance.
+    pub(super) fn change(&mut self, name: &str, keys: &Value) {
+        let instance = self.instances.iter_mut().find(|instance| instance["name"] == name).expect("an instance of that name");
+        merge(instance, keys);
     }
 
     fn find(&self, name: &str) -> Result<&Value, Response> {
@@ -112,8 +159,10 @@ fn list(call: &Call<'_>) -> Answer {
 }
 
 fn get(call: &Call<'_>) -> Answer {
-    let database = call.state.database.lock().unwrap();
-    Ok(Response::json(200, database.find(call.part("name"))?))
+    let mut database = call.state.database.lock().unwrap();
+    database.find(call.part("name"))?;
+    let instance = database.instances.iter_mut().find(|instance| instance["name"] == call.part("name")).expect("it was found");
+    Ok(Response::json(200, &started(instance)))
 }
 
 fn credentials(call: &Call<'_>) -> Answer {
@@ -140,8 +189,8 @@ fn credentials(call: &Call<'_>) -> Answer {
         }
         return Ok(reply(&issued.token, issued.expires_at));
     }
-    let expires_at = now + LIFETIME_SECONDS;
-    let token = sign(&json!({
+    let expires_at = now + database.lifetime;
+    let claims = json!({
         "iss": state.url(call.request.plane),
         "sub": user.name,
         "aud": state.workspace_id.to_string(),
@@ -150,11 +199,137 @@ fn credentials(call: &Call<'_>) -> Answer {
         "iat": now,
         "exp": expires_at,
         "jti": random::hex::<16>(),
-    }));
-    database.grants.insert(token.clone(), DatabaseGrant { user: user.name.clone(), instances, expires_at });
+    });
+    let token = database.issue(&claims, &user.name, instances, expires_at);
     let answer = reply(&token, expires_at);
     database.issued.insert(key, Issued { wish, token, expires_at });
     Ok(answer)
+}
+
+/// Puts every key of the second object into the first.
+fn merge(object: &mut Value, keys: &Value) {
+    for (key, value) in keys.as_object().expect("an object") {
+        object[key] = value.clone();
+    }
+}
+
+fn create(call: &Call<'_>) -> Answer {
+    let body = call.json()?;
+    let name = field::string(&body, "name")?.filter(|name| !name.is_empty()).ok_or_else(|| invalid("name is missing"))?.to_owned();
+    let mut database = call.state.database.lock().unwrap();
+    if database.find(&name).is_ok() {
+        return Err(Response::error(409, "ALREADY_EXISTS", &format!("Database instance '{name}' already exists.")));
+    }
+    let mut made = instance(&name, &uuid::Uuid::new_v4().to_string(), "STARTING");
+    merge(&mut made, &Value::Object(body));
+    made["creator"] = json!(call.user().name);
+    database.instances.push(made.clone());
+    Ok(Response::json(200, &made))
+}
+
+/// As `get`; whoever asks for an instance that starts finds it available the next time.
+fn started(instance: &mut Value) -> Value {
+    let shown = instance.clone();
+    if instance["state"] == "STARTING" && instance["held"] != true {
+        instance["state"] = json!("AVAILABLE");
+    }
+    shown
+}
+
+fn update(call: &Call<'_>) -> Answer {
+    let body = call.json()?;
+    let mask = call.request.query("update_mask").unwrap_or_default().to_owned();
+    let mut database = call.state.database.lock().unwrap();
+    database.find(call.part("name"))?;
+    if mask.is_empty() {
+        return Err(invalid("update_mask must not be empty"));
+    }
+    let name = call.part("name").to_owned();
+    for key in mask.split(',') {
+        let value = body.get(key).cloned().unwrap_or(Value::Null);
+        let effective = format!("effective_{key}");
+        database.change(&name, &json!({key: value, effective: value}));
+        if key == "stopped" {
+            database.change(&name, &json!({"state": if value == true { "STOPPED" } else { "STARTING" }}));
+        }
+    }
+    Ok(Response::json(200, database.find(&name)?))
+}
+
+fn delete(call: &Call<'_>) -> Answer {
+    let mut database = call.state.database.lock().unwrap();
+    database.find(call.part("name"))?;
+    database.instances.retain(|instance| instance["name"] != call.part("name"));
+    Ok(Response::json(200, &json!({})))
+}
+
+fn find_by_uid(call: &Call<'_>) -> Answer {
+    let uid = call.request.query("uid").unwrap_or_default();
+    let database = call.state.database.lock().unwrap();
+    let found = database.instances.iter().find(|instance| instance["uid"] == uid);
+    let found = found.ok_or_else(|| Response::error(404, "NOT_FOUND", &format!("Database instance with uid '{uid}' not found.")))?;
+    Ok(Response::json(200, found))
+}
+
+fn missing(collection: &str, name: &str) -> Response {
+    Response::error(404, "NOT_FOUND", &format!("There is no '{name}' in {collection}."))
+}
+
+fn create_thing(call: &Call<'_>, collection: &'static str) -> Answer {
+    let mut body = call.json()?;
+    let name = field::string(&body, "name")?.filter(|name| !name.is_empty()).ok_or_else(|| invalid("name is missing"))?.to_owned();
+    let mut database = call.state.database.lock().unwrap();
+    if collection == "roles" {
+        database.find(call.part("instance"))?;
+        body.insert("instance_name".to_owned(), json!(call.part("instance")));
+    }
+    if let Some(instance) = field::string(&body, "database_instance_name")? {
+        database.find(instance)?;
+    }
+    if database.things.iter().any(|(own, thing)| *own == collection && thing["name"] == name.as_str()) {
+        return Err(Response::error(409, "ALREADY_EXISTS", &format!("'{name}' already exists.")));
+    }
+    let thing = Value::Object(body);
+    database.things.push((collection, thing.clone()));
+    Ok(Response::json(200, &thing))
+}
+
+fn get_thing(call: &Call<'_>, collection: &'static str) -> Answer {
+    let database = call.state.database.lock().unwrap();
+    let found = database.things.iter().find(|(own, thing)| *own == collection && thing["name"] == call.part("name"));
+    found.map(|(_, thing)| Response::json(200, thing)).ok_or_else(|| missing(collection, call.part("name")))
+}
+
+fn update_thing(call: &Call<'_>, collection: &'static str) -> Answer {
+    let body = call.json()?;
+    let mut database = call.state.database.lock().unwrap();
+    let found = database.things.iter_mut().find(|(own, thing)| *own == collection && thing["name"] == call.part("name"));
+    let (_, thing) = found.ok_or_else(|| missing(collection, call.part("name")))?;
+    merge(thing, &Value::Object(body));
+    Ok(Response::json(200, thing))
+}
+
+fn delete_thing(call: &Call<'_>, collection: &'static str) -> Answer {
+    let mut database = call.state.database.lock().unwrap();
+    let before = database.things.len();
+    database.things.retain(|(own, thing)| !(*own == collection && thing["name"] == call.part("name")));
+    if database.things.len() == before && call.request.query("allow_missing") != Some("true") {
+        return Err(missing(collection, call.part("name")));
+    }
+    Ok(Response::json(200, &json!({})))
+}
+
+fn list_things(call: &Call<'_>, collection: &'static str, key: &str) -> Answer {
+    let database = call.state.database.lock().unwrap();
+    database.find(call.part("instance"))?;
+    let of_instance = |thing: &Value| thing["instance_name"] == call.part("instance") || thing["database_instance_name"] == call.part("instance");
+    let found: Vec<&Value> = database.things.iter().filter(|(own, thing)| *own == collection && of_instance(thing)).map(|(_, thing)| thing).collect();
+    let page = Page::cut(call.request, found.len(), collection)?;
+    let mut reply = json!({key: found[page.start..page.end]});
+    if let Some(next) = page.next {
+        reply["next_page_token"] = json!(next);
+    }
+    Ok(Response::json(200, &reply))
 }
 
 fn reply(token: &str, expires_at: i64) -> Response {
@@ -162,7 +337,7 @@ fn reply(token: &str, expires_at: i64) -> Response {
 }
 
 /// `claims` as sent, once every part of it is what the API knows.
-fn claims(body: &Map<String, Value>) -> Result<Vec<Value>, Response> {
+pub(super) fn claims(body: &Map<String, Value>) -> Result<Vec<Value>, Response> {
     let claims = field::array(body, "claims")?.unwrap_or_default();
     for claim in claims {
         let Value::Object(claim) = claim else {

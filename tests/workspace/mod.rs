@@ -13,6 +13,7 @@
 //! - `server` sockets, one thread per connection; `http` messages; `tls` certificates
 //! - `api` routing and shared checks; `auth` the sign-in gate
 //! - `oauth` the authorization server: documents, sign-in page, token endpoint, and the one who walks it
+//! - `entra` Azure around the workspace: Entra ID, Resource Manager, the metadata service of a machine, GitHub Actions as an issuer
 //! - `tokens`, `token_management`, `permissions`, `service_principals`, `scim`, `clusters`, `database`, `files`, `account`,
 //!   and for `api` the made-up `echo` and `things`: one API per file. A new one is a file
 //!   with a `ROUTES` list and a line in [`ROUTES`] below; its data goes into `state`.
@@ -30,13 +31,16 @@ mod clock;
 mod clusters;
 mod database;
 mod echo;
+mod entra;
 mod faults;
 mod federation;
 mod files;
 mod google;
 mod http;
+mod ldap;
 mod oauth;
 mod permissions;
+mod postgres;
 mod random;
 mod record;
 mod scim;
@@ -53,10 +57,12 @@ mod tokens;
 
 pub use self::clock::http_date;
 pub use self::database::DatabaseGrant;
+pub use self::entra::{AzureIdentity, DATABRICKS, MANAGEMENT, OTHER_TENANT, RESOURCE_ID, SUBSCRIPTION, TENANT};
 pub use self::faults::Fault;
 pub use self::federation::{AZURE_DEVOPS, GITHUB, Policy};
 pub use self::files::byte_at;
 pub use self::http::{Framing, Response};
+pub use self::ldap::Ldap;
 pub use self::oauth::{Document, Grants, HostKind, Page, RefreshMode, SignedIn, TokenReply, approve, deny, visit};
 pub use self::record::{Plane, Recorded};
 pub use self::tls::TlsVariant;
@@ -82,9 +88,11 @@ const ROUTES: &[&[api::Route]] = &[
     service_principals::ROUTES,
     clusters::ROUTES,
     database::ROUTES,
+    postgres::ROUTES,
     files::ROUTES,
     federation::ROUTES,
     google::ROUTES,
+    entra::ROUTES,
     echo::ROUTES,
     things::ROUTES,
 ];
@@ -214,6 +222,7 @@ impl Builder {
             tokens: Mutex::new(tokens),
             clusters: clusters::Clusters::new(self.clusters),
             database: Mutex::new(database::Database::new()),
+            postgres: Mutex::new(postgres::Postgres::new()),
             secrets: Mutex::default(),
             permissions: Mutex::default(),
             files: Mutex::default(),
@@ -222,6 +231,7 @@ impl Builder {
             oauth: oauth::OAuth::new(self.oauth),
             federation: federation::Federation::default(),
             google: google::Google::default(),
+            entra: entra::Entra::new(),
             stop: state::Stop::default(),
             connections: AtomicU64::new(0),
         });
@@ -369,6 +379,31 @@ impl Workspace {
     /// Lets time pass here, without waiting.
     pub fn advance_clock(&self, by: Duration) {
         self.state.clock.advance(by);
+    }
+
+    /// From now on database passwords live so many seconds.
+    pub fn database_lifetime(&self, seconds: i64) {
+        self.state.database.lock().unwrap().lifetime = seconds;
+    }
+
+    /// Changes keys of a database instance, such as `read_write_dns` or `state`.
+    pub fn change_instance(&self, name: &str, keys: &serde_json::Value) {
+        self.state.database.lock().unwrap().change(name, keys);
+    }
+
+    /// Changes the status of a Postgres resource, such as the hosts of an endpoint.
+    pub fn change_postgres(&self, name: &str, status: &serde_json::Value) {
+        self.state.postgres.lock().unwrap().change(name, status);
+    }
+
+    /// An LDAP server on loopback whose simple bind takes living database passwords.
+    pub fn ldap(&self) -> Ldap {
+        Ldap::start(Arc::clone(&self.state))
+    }
+
+    /// Every database password that was ever given out.
+    pub fn database_tokens(&self) -> Vec<String> {
+        self.state.database.lock().unwrap().tokens()
     }
 
     /// What a database password opens now; `None` if it is unknown or expired.

@@ -45,13 +45,14 @@ pub(super) const LONGEST: i64 = 730 * 86_400;
 
 /// The service principals that every workspace has.
 pub(super) fn made_up() -> Vec<Arc<User>> {
-    vec![Arc::new(User {
-        id: "5678".to_owned(),
-        name: "9b2c6a1e-0f2d-4c9a-8e55-3f3d1f0a7c11".to_owned(),
-        display_name: "nightly ci".to_owned(),
-        password: None,
-        admin: false,
-    })]
+    let made_up = |id: &str, name: &str, display_name: &str| {
+        Arc::new(User { id: id.to_owned(), name: name.to_owned(), display_name: display_name.to_owned(), password: None, admin: false })
+    };
+    vec![
+        made_up("5678", "9b2c6a1e-0f2d-4c9a-8e55-3f3d1f0a7c11", "nightly ci"),
+        // Nobody has added it to the workspace: it comes in by its role in Azure.
+        made_up("5679", "7e4f1d20-93c5-4b8a-a6d7-58e2c1b0f934", "azure contributor"),
+    ]
 }
 
 #[derive(Debug)]

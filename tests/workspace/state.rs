@@ -3,12 +3,14 @@
 use super::clock::Clock;
 use super::clusters::Clusters;
 use super::database::Database;
+use super::entra::Entra;
 use super::faults::Faults;
 use super::federation::Federation;
 use super::files::Files;
 use super::google::Google;
 use super::oauth::OAuth;
 use super::permissions::Permissions;
+use super::postgres::Postgres;
 use super::record::{Log, Plane};
 use super::service_principals::Secrets;
 use super::tokens::Tokens;
@@ -41,12 +43,14 @@ pub(super) struct State {
     pub tokens: Mutex<Tokens>,
     pub clusters: Clusters,
     pub database: Mutex<Database>,
+    pub postgres: Mutex<Postgres>,
     pub secrets: Mutex<Secrets>,
     pub permissions: Mutex<Permissions>,
     pub files: Mutex<Files>,
     pub oauth: OAuth,
     pub federation: Federation,
     pub google: Google,
+    pub entra: Entra,
     pub log: Log,
     pub faults: Faults,
     pub stop: Stop,

@@ -8,8 +8,15 @@ use crate::auth::{Credential, Method, Ports, oidc};
 use crate::config::settings::Settings;
 use crate::host::Host;
 
-pub(crate) static METHOD: Method =
-    Method { name: "azure-devops-oidc", title: "Azure DevOps OIDC", needs: &[], automatic: true, obstacle: |_, env| oidc::azure_devops_obstacle(env), acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "azure-devops-oidc",
+    title: "Azure DevOps OIDC",
+    needs: &[],
+    automatic: true,
+    obstacle: |_, env| oidc::azure_devops_obstacle(env),
+    locate: None,
+    acquire,
+};
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let fingerprint = oidc::azure_devops_job(ports.env)?;

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::secret::Secret;
 
 pub(crate) static METHOD: Method =
-    Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], automatic: true, obstacle: no_obstacle, acquire };
+    Method { name: "basic", title: "Basic", needs: &[Attr::Username, Attr::Password], automatic: true, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, _: &Ports<'_>) -> Result<Credential> {
     let user = settings.text(Attr::Username).unwrap_or_default().to_owned();

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::storage::{self, StoredToken};
 use crate::text;
 
-pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, obstacle: no_obstacle, acquire };
+pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let keys = keys(settings.text(Attr::Profile), &host, settings.text(Attr::AccountId));

@@ -9,7 +9,7 @@ use crate::config::settings::Settings;
 use crate::host::Host;
 
 pub(crate) static METHOD: Method =
-    Method { name: "env-oidc", title: "OIDC from environment", needs: &[], automatic: true, obstacle: oidc::env_obstacle, acquire };
+    Method { name: "env-oidc", title: "OIDC from environment", needs: &[], automatic: true, obstacle: oidc::env_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let id_token = oidc::env_id_token(settings, ports.env).map_err(|error| error.context(METHOD.name))?;

@@ -10,8 +10,15 @@ use crate::auth::{Credential, Method, Ports, oidc};
 use crate::config::settings::Settings;
 use crate::host::Host;
 
-pub(crate) static METHOD: Method =
-    Method { name: "file-oidc", title: "OIDC from file", needs: &[], automatic: true, obstacle: |settings, _| oidc::file_obstacle(settings), acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "file-oidc",
+    title: "OIDC from file",
+    needs: &[],
+    automatic: true,
+    obstacle: |settings, _| oidc::file_obstacle(settings),
+    locate: None,
+    acquire,
+};
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let id_token = oidc::file_id_token(settings).map_err(|error| error.context(METHOD.name))?;

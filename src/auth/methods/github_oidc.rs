@@ -9,8 +9,15 @@ use crate::auth::{Credential, Method, Ports, oidc};
 use crate::config::settings::Settings;
 use crate::host::Host;
 
-pub(crate) static METHOD: Method =
-    Method { name: "github-oidc", title: "GitHub Actions OIDC", needs: &[], automatic: true, obstacle: |settings, _| oidc::github_obstacle(settings), acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "github-oidc",
+    title: "GitHub Actions OIDC",
+    needs: &[],
+    automatic: true,
+    obstacle: |settings, _| oidc::github_obstacle(settings),
+    locate: None,
+    acquire,
+};
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let asked = host.clone();

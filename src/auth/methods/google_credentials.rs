@@ -8,8 +8,15 @@ use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
 use crate::host::Host;
 
-pub(crate) static METHOD: Method =
-    Method { name: "google-credentials", title: "Google credentials", needs: &[Attr::GoogleCredentials], automatic: true, obstacle: google::obstacle, acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "google-credentials",
+    title: "Google credentials",
+    needs: &[Attr::GoogleCredentials],
+    automatic: true,
+    obstacle: google::obstacle,
+    locate: None,
+    acquire,
+};
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let (account, json) = google::credentials(settings).map_err(|error| error.context(METHOD.name))?;

@@ -10,7 +10,7 @@ use crate::config::settings::Settings;
 use crate::host::Host;
 
 pub(crate) static METHOD: Method =
-    Method { name: "google-id", title: "Google ID", needs: &[Attr::GoogleServiceAccount], automatic: true, obstacle: google::obstacle, acquire };
+    Method { name: "google-id", title: "Google ID", needs: &[Attr::GoogleServiceAccount], automatic: true, obstacle: google::obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let account = settings.text(Attr::GoogleServiceAccount).unwrap_or_default();

@@ -19,11 +19,24 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError, Request};
 
-pub(crate) static METHOD: Method =
-    Method { name: "metadata-service", title: "Metadata service", needs: &[Attr::MetadataServiceUrl], automatic: true, obstacle: no_obstacle, acquire };
+pub(crate) static METHOD: Method = Method {
+    name: "metadata-service",
+    title: "Metadata service",
+    needs: &[Attr::MetadataServiceUrl],
+    automatic: true,
+    obstacle: no_obstacle,
+    locate: None,
+    acquire,
+};
 
 /// As long as the SDKs wait for it.
 const LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Times {
+    #[serde(default)]
+    expires_on: Value,
+}
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let place = settings.get(Attr::MetadataServiceUrl).map(|sourced| sourced.source.place()).unwrap_or_default();
@@ -44,11 +57,6 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
             error
         }
     })?;
-    #[derive(Deserialize)]
-    struct Times {
-        #[serde(default)]
-        expires_on: Value,
-    }
     let now = clock::now();
     let no_json = |_| refuse(&format!("the service at {service} did not answer with JSON"));
     let token = reply::read(&response.body, now).map_err(no_json)?.map_err(|flaw| match flaw {

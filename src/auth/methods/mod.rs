@@ -2,12 +2,16 @@
 
 use crate::auth::Method;
 
+mod azure_cli;
+mod azure_client_secret;
 mod azure_devops_oidc;
+mod azure_msi;
 mod basic;
 pub(crate) mod databricks_cli;
 mod env_oidc;
 mod file_oidc;
 mod github_oidc;
+mod github_oidc_azure;
 mod google_credentials;
 mod google_id;
 mod metadata_service;
@@ -29,10 +33,14 @@ pub(crate) static METHODS: &[&Method] = &[
     &azure_devops_oidc::METHOD,
     &env_oidc::METHOD,
     &file_oidc::METHOD,
+    &github_oidc_azure::METHOD,
+    &azure_msi::METHOD,
+    &azure_client_secret::METHOD,
+    &azure_cli::METHOD,
     &google_credentials::METHOD,
     &google_id::METHOD,
     &netrc::METHOD,
 ];
 
 /// Auth types of unified authentication that SDKs know and this version does not have, so that the message can say so.
-pub(crate) const FOREIGN: &[&str] = &["github-oidc-azure", "azure-msi", "azure-client-secret", "azure-cli", "external-browser"];
+pub(crate) const FOREIGN: &[&str] = &["external-browser"];

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
 
-pub(crate) static METHOD: Method = Method { name: "netrc", title: "Netrc file", needs: &[], automatic: false, obstacle: no_obstacle, acquire };
+pub(crate) static METHOD: Method = Method { name: "netrc", title: "Netrc file", needs: &[], automatic: false, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let file = NetrcFile::to_read(ports.env)?;

@@ -19,6 +19,7 @@ pub(crate) static METHOD: Method = Method {
     needs: &[Attr::ClientId, Attr::ClientSecret],
     automatic: true,
     obstacle: no_obstacle,
+    locate: None,
     acquire,
 };
 

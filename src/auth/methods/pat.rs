@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::secret::Secret;
 
 pub(crate) static METHOD: Method =
-    Method { name: "pat", title: "Personal Access Token", needs: &[Attr::Token], automatic: true, obstacle: no_obstacle, acquire };
+    Method { name: "pat", title: "Personal Access Token", needs: &[Attr::Token], automatic: true, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, _: &Ports<'_>) -> Result<Credential> {
     let token = settings.secret(Attr::Token).cloned().unwrap_or_else(|| Secret::new(""));

@@ -23,7 +23,7 @@ use crate::storage::StoredToken;
 use crate::text;
 
 pub(crate) static METHOD: Method =
-    Method { name: "token-command", title: "Token command", needs: &[Attr::TokenCommand], automatic: true, obstacle: no_obstacle, acquire };
+    Method { name: "token-command", title: "Token command", needs: &[Attr::TokenCommand], automatic: true, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
     let place = settings.get(Attr::TokenCommand).map(|sourced| sourced.source.place()).unwrap_or_default();
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn outcome(code: Option<i32>, stdout: &str) -> Result<StoredToken, String> {
-        read(&Ended { code, stdout: Zeroizing::new(stdout.into()), last_words: String::new(), left_open: false })
+        read(&Ended { code, stdout: Zeroizing::new(stdout.into()), last_words: String::new(), stderr: Zeroizing::default(), left_open: false })
     }
 
     #[test]

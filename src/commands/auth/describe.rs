@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::auth::chain::{self, Attempt};
 use crate::auth::methods::databricks_cli;
-use crate::auth::{METHODS, TOKEN_USER, Want};
+use crate::auth::{METHODS, TOKEN_USER, Want, moved_places};
 use crate::clock;
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
@@ -165,6 +165,9 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     for row in &rows {
         context.ui.out_line(&format!("  {}", line(row, used)));
     }
+    for (what, place, variable) in moved_places(&context.env).filter(|_| used.is_some_and(is_azure)) {
+        context.ui.out_line(&format!("  ✓ {what} is asked at {} (from {variable} environment variable)", text::one_line(place)));
+    }
     context.ui.out("-----\nMethods, in the order in which they are tried:\n");
     for (name, word) in methods(&settings, &context.env, used, &attempts) {
         context.ui.out_line(&format!("  {} {name}: {word}", if used == Some(name) { "✓" } else { "~" }));
@@ -207,8 +210,8 @@ fn find_out(context: &Context<'_>, settings: &Settings, offline: bool, attempts:
                 context.ui.warn(remark);
             }
             let used = credential.method;
-            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.who());
-            (Some(used), user.map(Some).map_err(said))
+            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.vouch());
+            (Some(used), user.map_err(said))
         }
     }
 }
@@ -292,6 +295,11 @@ impl std::fmt::Display for StrayEntry {
         let same = if self.differs { "" } else { " (the same token)" };
         write!(formatter, "{}:{}: {whose}{login}{same}", self.file, self.line)
     }
+}
+
+/// Whether a method has its tokens from Azure.
+fn is_azure(method: &str) -> bool {
+    method.contains("azure") && method != "azure-devops-oidc"
 }
 
 /// Every attribute in force, in the order of the table, with what follows from others.

@@ -83,7 +83,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         None => {}
     }
     let variables = variables.into_iter().map(|(name, (value, secret))| Variable { name, value, secret }).collect();
-    let made = (format.write)(&Parcel { credential: &credential, variables })?;
+    let made = (format.write)(&Parcel { credential: Some(&credential), variables })?;
     // Where it is to go is asked before anything goes out.
     let file = match &made.file {
         None => None,

@@ -42,7 +42,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let host = arguments::text(matches, "host").filter(|_| selection.profile.is_none()).map(Host::parse).transpose()?;
     let origin = Origin { profile: selection.profile, host };
     let settings = origin.settings(&context.env, &context.file)?;
-    let credential = token::credential(context, &settings, Want::USUAL, None)?;
+    let credential = token::credential(context, &settings, Want { alone: true, ..Want::USUAL }, None)?;
     let token = origin::token_of(&credential)?;
     let host = credential.host.clone();
     let mut broker = Broker::open((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -59,12 +59,13 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut command = child::command(&words);
     environment::put(&mut command, &variables);
     context.ui.flush().map(drop)?;
-    if let Some(mut program) = child::start(context, &mut command) {
-        context.exit_code.set(child::code(child::attend(&mut program, &mut signals)?));
-    }
+    let code = match child::start(context, &mut command) {
+        Ok(mut program) => child::code(child::attend(&mut program, &mut signals)?),
+        Err(code) => code,
+    };
     stop.now();
     match server.join() {
-        Ok(outcome) => outcome,
+        Ok(outcome) => outcome.and_then(|()| child::end_with(code)),
         Err(_) => Err(Failure::new(format!("the server for tokens broke down at {}", clock::minute(clock::now()))).into()),
     }
 }

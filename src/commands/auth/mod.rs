@@ -18,6 +18,7 @@ mod env;
 #[cfg(unix)]
 mod exec;
 mod explain;
+mod headers;
 pub(super) mod login;
 mod logout;
 mod netrc;
@@ -41,6 +42,7 @@ pub(crate) static GROUP: Group = Group {
         Node::Command(&explain::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
+        Node::Command(&headers::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
         #[cfg(unix)]

@@ -37,11 +37,11 @@ impl Origin {
         }
     }
 
-    /// The credential as it can be had now, and the settings that led to it.
+    /// The credential as it can be had now, and the settings that led to it. The token alone: further headers have no place in what is handed on.
     pub(in crate::commands) fn credential(&self, agent: &Agent, want: Want) -> Result<(Settings, Credential)> {
         let file = ProfileFile::locate(&agent.env);
         let settings = self.settings(&agent.env, &file)?;
-        let credential = agent.credential(&settings, &file, want)?;
+        let credential = agent.credential(&settings, &file, Want { alone: true, ..want })?;
         Ok((settings, credential))
     }
 

@@ -197,7 +197,7 @@ fn attempt(profile: &Profile<'_>, path: &std::path::Path, caller: Caller<'_>, st
     });
     match outcome {
         Err(error) => (Verdict::default(), Some(format!("{error:#}"))),
-        Ok((auth_type, expiry, workspace)) => match workspace.who() {
+        Ok((auth_type, expiry, workspace)) => match workspace.vouch() {
             Ok(_) => (Verdict { valid: true, auth_type, expiry }, None),
             Err(error) => (Verdict { valid: false, auth_type, expiry }, Some(format!("{error:#}"))),
         },

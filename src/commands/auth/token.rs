@@ -6,14 +6,14 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde::Serialize;
 
-use crate::auth::chain::Unconfigured;
+use crate::auth::chain::{self, Unconfigured};
 use crate::auth::oauth::reply;
 use crate::auth::session::{self, Ended, NoSignIn};
 use crate::auth::{Credential, Lasting, Want, find};
 use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments};
-use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::attributes::{ATTRIBUTES, Attr, Attribute};
 use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings, Source};
 use crate::context::Context;
@@ -37,6 +37,7 @@ pub(crate) static COMMAND: Command = Command {
         "curl -H \"Authorization: Bearer $(databricks auth token -p my-profile -o text)\" https://my-workspace.cloud.databricks.com/api/2.0/token/list",
         "databricks auth token my-profile --min-ttl 30m -o text",
         "databricks auth token --host https://my-workspace.cloud.databricks.com --force-refresh",
+        "curl -H @<(databricks auth token -p my-profile --headers) https://my-workspace.cloud.databricks.com/api/2.0/token/list",
     ],
     usage: "[PROFILE]",
     arity: Arity::Ignored,
@@ -45,6 +46,7 @@ pub(crate) static COMMAND: Command = Command {
     flags: |command| {
         command
             .arg(arguments::switch("force-refresh", "Get a new token, also where the present one is good"))
+            .arg(arguments::switch("headers", "Print all headers that a request needs, as auth headers does"))
             .arg(arguments::value("min-ttl", "duration", "Life that must be left, such as 10m"))
             .arg(arguments::value("scopes", "list", "OAuth scopes that the token must have, separated by commas"))
             .arg(arguments::value("timeout", "duration", "Longest wait for a sign-in in the browser (default 1h)"))
@@ -73,13 +75,20 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             .map(|seconds| Some(Duration::from_secs(seconds.unsigned_abs())))
             .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(given, &format!("--{name}"), &reason)))),
     };
-    let want = Want { min_ttl: span("min-ttl")?, minted_after: arguments::is_on(matches, "force-refresh").then(clock::now) };
+    let want = Want {
+        min_ttl: span("min-ttl")?,
+        minted_after: arguments::is_on(matches, "force-refresh").then(clock::now),
+        alone: !arguments::is_on(matches, "headers"),
+    };
     let timeout = span("timeout")?;
     let mut settings = settings(context, matches)?;
     if let Some(scopes) = arguments::text(matches, "scopes") {
         settings.replace(Attr::Scopes, Some((scopes, Source::Flag("--scopes"))));
     }
     let credential = credential(context, &settings, want, timeout)?;
+    if arguments::is_on(matches, "headers") {
+        return super::headers::print(context, &settings, &credential);
+    }
     // Compat: text only where the flag says so; the variable for the output format counts for other commands.
     let alone = arguments::text(matches, "output").is_some_and(|format| format.eq_ignore_ascii_case("text"));
     print(context, &credential, want, alone, arguments::text(matches, "scopes"))
@@ -117,9 +126,10 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
         Some(advice) => {
             let host = settings.host()?.map(|host| host.to_string()).unwrap_or_default();
             let login = settings.text(Attr::Profile).map_or_else(|| format!("--host {host}"), |name| format!("--profile {}", text::one_line(name)));
-            Err(Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
-                .hint(format!("To sign in: databricks auth login {login}"))
-                .into())
+            let beside = error.downcast_ref::<Unconfigured>().map_or(&[][..], |unconfigured| &unconfigured.beside);
+            let failure = Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
+                .hint(format!("To sign in: databricks auth login {login}"));
+            Err(beside.iter().fold(failure, Failure::hint).into())
         }
         None => Err(error),
     }
@@ -175,7 +185,7 @@ fn check_scopes(token: &Secret, wanted: &str) -> Result<()> {
 }
 
 /// The settings of the profile or host that is meant.
-fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
+pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     let given = arguments::positionals(matches);
     let host_flag = arguments::text(matches, "host");
     let profile_flag = context.globals.profile.as_deref();
@@ -203,7 +213,15 @@ fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
             of_profile(&context.env, &context.file, profile)
         }
         (Some(profile), None) => of_profile(&context.env, &context.file, profile),
-        (None, Some(host)) => of_host(context, matches, host),
+        (None, Some(host)) => {
+            let mut settings = of_host(context, matches, host)?;
+            // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
+            let is_open = settings.get(Attr::AuthType).is_none() && settings.get(Attr::Profile).is_none();
+            if is_open && chain::choose(&settings, &context.env).is_ok_and(|method| method.name == "databricks-cli") {
+                settings.replace(Attr::AuthType, Some(("databricks-cli", Source::Derived)));
+            }
+            Ok(settings)
+        }
         (None, None) => from_surroundings(context, matches),
     }
 }
@@ -214,11 +232,22 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
         return of_profile(&context.env, &context.file, profile);
     }
     if let Some(host) = context.env.get(env::HOST) {
+        // A service principal of the environment is meant, also where some profile has the same host.
+        let settings = Settings::gather(&Selection::default(), &context.env, &context.file)?;
+        if !only_lasting_from_environment(&settings) {
+            settings.check(&context.file)?;
+            return Ok(settings);
+        }
         return of_host(context, matches, host);
     }
     let resolved = Settings::gather(&Selection::default(), &context.env, &context.file)?;
     if let Some(profile) = resolved.text(Attr::Profile) {
         return of_profile(&context.env, &context.file, profile);
+    }
+    if resolved.get(Attr::AzureWorkspaceResourceId).is_some() {
+        // The host follows from it.
+        resolved.check(&context.file)?;
+        return Ok(resolved);
     }
     let profiles = context.file.profiles()?;
     if profiles.is_empty() {
@@ -239,10 +268,15 @@ pub(super) fn of_profile(env: &Env, file: &ProfileFile, name: &str) -> Result<Se
     let selection = Selection { profile: Some(name.to_owned()), ..Selection::default() };
     let together = Settings::gather(&selection, env, file)?;
     let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
-    let stands_alone = from_file(Attr::AuthType) || ATTRIBUTES.iter().any(|row| row.secret && row.family.is_some() && from_file(row.attr));
+    let secrets: Vec<_> = ATTRIBUTES.iter().filter(|row| row.secret && row.family.is_some() && from_file(row.attr)).filter_map(|row| row.family).collect();
+    let named = together.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
     let mut settings = together;
-    if stands_alone || only_lasting_from_environment(&settings) {
-        forget_environment(&mut settings);
+    match &named {
+        // What its own method lacks may come from the environment, as the secret does in CI.
+        Some(name) => forget_environment(&mut settings, |row| row.methods.contains(&name.as_str())),
+        None if !secrets.is_empty() => forget_environment(&mut settings, |row| row.family.is_some_and(|family| secrets.contains(&family))),
+        None if only_lasting_from_environment(&settings) => forget_environment(&mut settings, is_not_lasting),
+        None => {}
     }
     settings.check(file)?;
     Ok(settings)
@@ -253,11 +287,17 @@ fn only_lasting_from_environment(settings: &Settings) -> bool {
     settings
         .iter()
         .filter(|(attr, sourced)| attr.row().secret && attr.row().family.is_some() && matches!(sourced.source, Source::Env(_)))
-        .all(|(attr, _)| matches!(attr, Attr::Token | Attr::Password))
+        .all(|(attr, _)| !is_not_lasting(attr.row()))
 }
 
-fn forget_environment(settings: &mut Settings) {
-    for row in ATTRIBUTES.iter().filter(|row| row.family.is_some()) {
+/// Whether an attribute is neither of a personal access token nor of a password.
+fn is_not_lasting(row: &Attribute) -> bool {
+    !matches!(row.family, Some("pat" | "basic"))
+}
+
+/// Forgets what the environment says of credentials, but for what is to be kept.
+fn forget_environment(settings: &mut Settings, keep: impl Fn(&Attribute) -> bool) {
+    for row in ATTRIBUTES.iter().filter(|row| row.family.is_some() && !keep(row)) {
         if settings.get(row.attr).is_some_and(|sourced| matches!(sourced.source, Source::Env(_))) {
             settings.replace(row.attr, None);
         }
@@ -304,11 +344,11 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
     }
     // A secret of the environment goes only to the host of the environment.
     let is_its_host = context.env.get(env::HOST).and_then(|own| Host::parse(own).ok()).is_some_and(|own| own == host);
-    if !is_its_host || (settings.get(Attr::AuthType).is_none() && only_lasting_from_environment(&settings)) {
-        forget_environment(&mut settings);
-    }
     if !is_its_host {
+        forget_environment(&mut settings, |_| false);
         settings.replace(Attr::AuthType, None);
+    } else if settings.get(Attr::AuthType).is_none() && only_lasting_from_environment(&settings) {
+        forget_environment(&mut settings, is_not_lasting);
     }
     settings.check(&context.file)?;
     Ok(settings)

@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 
 use crate::broker::session;
-use crate::commands::{Arity, Command, environment};
+use crate::commands::{Arity, Command, child, environment};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::bundle;
 use crate::config::netrc::Netrc;
@@ -72,10 +72,7 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
             "Hint: Variables are taken out for what runs in the session; files have to be changed by you. To work without a session: databricks session start none",
         );
     }
-    if !found.is_empty() {
-        context.exit_code.set(1);
-    }
-    Ok(())
+    child::end_with(u8::from(!found.is_empty()))
 }
 
 /// All that is there; `host` is that of the session.

@@ -357,7 +357,7 @@ impl<'c> Keeper<'c> {
                 Ok("refresh") => {
                     self.waiting.push(stream);
                     if !self.is_fetching {
-                        self.fetch(Want { min_ttl: None, minted_after: Some(clock::now()) });
+                        self.fetch(Want { min_ttl: None, minted_after: Some(clock::now()), alone: true });
                     }
                 }
                 Ok("end") => {

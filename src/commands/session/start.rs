@@ -97,20 +97,23 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     environment::put(&mut command, &variables);
     context.ui.flush().map(drop)?;
-    match child::start(context, &mut command) {
-        Some(mut program) => context.exit_code.set(keeper.run(Some(&mut program), &mut signals)?),
-        None => keeper.abandon(),
-    }
-    Ok(())
+    let code = match child::start(context, &mut command) {
+        Ok(mut program) => keeper.run(Some(&mut program), &mut signals)?,
+        Err(code) => {
+            keeper.abandon();
+            code
+        }
+    };
+    child::end_with(code)
 }
 
 /// Runs the command as if we were not there.
 fn run_plainly(context: &Context<'_>, words: &[std::ffi::OsString]) -> Result<()> {
     let mut signals = Signals::take().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-    if let Some(mut program) = child::start(context, &mut child::command(words)) {
-        context.exit_code.set(child::code(child::attend(&mut program, &mut signals)?));
+    match child::start(context, &mut child::command(words)) {
+        Ok(mut program) => child::end_with(child::code(child::attend(&mut program, &mut signals)?)),
+        Err(code) => child::end_with(code),
     }
-    Ok(())
 }
 
 /// The process that a session in the background ends with.

@@ -5,7 +5,7 @@ use clap::ArgMatches;
 
 use super::{check, meant, until};
 use crate::clock;
-use crate::commands::{Arity, Command};
+use crate::commands::{Arity, Command, child};
 use crate::context::{Context, OutputFormat};
 use crate::text;
 
@@ -23,12 +23,11 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
+    let mut code = 0;
     for session in meant(context, matches)? {
         let own = &session.description;
         let has_ended = own.expires.is_some_and(|expires| expires <= clock::now().as_second());
-        if has_ended {
-            context.exit_code.set(1);
-        }
+        code |= u8::from(has_ended);
         if context.globals.output == OutputFormat::Json {
             context.ui.out_json(&serde_json::to_string(own)?)?;
         } else {
@@ -60,5 +59,5 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             context.ui.warn(&conflict.line());
         }
     }
-    Ok(())
+    child::end_with(code)
 }

@@ -225,7 +225,9 @@ fn a_bus_without_a_keyring_and_a_bus_that_is_gone_count_as_none() {
     let start = "dbus-daemon --fork --print-address=3 --print-pid=4 3>$HOME/address 4>$HOME/id";
     let bare = format!("printf '%s' '{config}' >$HOME/bus.conf\n{start} --config-file=$HOME/bus.conf\nexport DBUS_SESSION_BUS_ADDRESS=$(cat $HOME/address)");
     play("nobody", &format!("{bare}\ntrap 'kill $(cat $HOME/id)' EXIT"));
-    let gone = format!("{start} --session --address=unix:path=$HOME/bus\nexport DBUS_SESSION_BUS_ADDRESS=$(cat $HOME/address)\nkill -KILL $(cat $HOME/id)");
+    let gone = format!(
+        "{start} --session --address=unix:path=$HOME/bus\nexport DBUS_SESSION_BUS_ADDRESS=$(cat $HOME/address)\nid=$(cat $HOME/id)\nkill -KILL $id\nwhile [ -n \"$(ls /proc/$id/fd 2>/dev/null)\" ]; do :; done"
+    );
     play("nobody", &gone);
 }
 

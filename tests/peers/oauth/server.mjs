@@ -16,6 +16,7 @@
 //
 // The first line on stdout is the port. Each line after it is an event in JSON:
 //   {"event": "authorize" | "revoke", "ok": …, "error": …}
+//   {"event": "asked"}                                         a request to the token endpoint was read; its grant comes after the delay
 //   {"event": "grant", "type": "refresh_token" | …, "client": …, "ok": …, "error": …, "description": …}
 //   {"event": "family-revoked"}                                every token of a sign-in was made void
 //   {"event": "api", "status": 200 | 401}
@@ -23,6 +24,7 @@
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
 
 import { load } from './packages.mjs';
 
@@ -176,6 +178,9 @@ server.on('request', async (request, response) => {
     request.originalUrl = url.pathname + url.search;
     request.url = request.originalUrl.slice('/oidc'.length);
     if (url.pathname === '/oidc/v1/token' && delay) {
+      // Read to its end: a server that works on a request goes on when the client is gone.
+      request.body = Object.fromEntries(new URLSearchParams(await text(request)));
+      say({ event: 'asked' });
       await new Promise((resolve) => setTimeout(resolve, delay));
     }
     oidc(request, response);

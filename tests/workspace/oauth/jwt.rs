@@ -35,7 +35,7 @@ fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Vec<u8> {
 }
 
 /// `header.payload.signature`; to a client it is opaque.
-pub(super) fn sign(key: &[u8; 32], claims: &Value) -> String {
+pub(in super::super) fn sign(key: &[u8; 32], claims: &Value) -> String {
     let header = json!({"typ": "JWT", "alg": "HS256"});
     let signed = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
     let signature = URL_SAFE_NO_PAD.encode(hmac_sha256(key, signed.as_bytes()));

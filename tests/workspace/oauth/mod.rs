@@ -7,7 +7,7 @@ mod authorize;
 mod browser;
 mod documents;
 mod exchange;
-mod jwt;
+pub(super) mod jwt;
 mod knobs;
 mod token;
 

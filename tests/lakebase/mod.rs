@@ -1,0 +1,7 @@
+//! Lakebase: its calls, and a real Postgres behind every way of logging in.
+
+mod logins;
+mod postgres;
+mod proxy;
+mod rest;
+mod speed;

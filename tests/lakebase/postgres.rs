@@ -1,0 +1,206 @@
+//! A real Postgres with TLS by its own authority, which takes the passwords of one workspace and no others.
+
+use crate::workspace::{Ldap, Workspace};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The password of the role that Postgres alone knows.
+pub(super) const NATIVE_PASSWORD: &str = "n\u{e4}tive pass:word";
+/// Nothing here takes longer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Roles and database that every cluster of the tests has.
+const SETUP: &str =
+    "CREATE ROLE \"ann@example.com\" LOGIN SUPERUSER;\nCREATE ROLE native LOGIN PASSWORD 'n\u{e4}tive pass:word';\nCREATE DATABASE databricks_postgres;\n";
+
+/// A running server; dropping it ends it.
+pub(super) struct Postgres {
+    pub(super) port: u16,
+    folder: tempfile::TempDir,
+    /// As long as it is asked.
+    _ldap: Ldap,
+    child: Option<Child>,
+}
+
+impl Postgres {
+    /// On a free port, with a certificate for `localhost`.
+    pub(super) fn start(workspace: &Workspace) -> Postgres {
+        let folder = tempfile::Builder::new().prefix("postgres-").tempdir().unwrap();
+        let status = Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")).status().unwrap();
+        assert!(status.success());
+        let ldap = workspace.ldap();
+        certificates(folder.path());
+        let rules = format!(
+            "local all all trust\nhostssl all native all scram-sha-256\nhostssl all all all ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"\" ldapsuffix=\"\"\nhostnossl all all all reject\n",
+            ldap.port()
+        );
+        fs::write(folder.path().join("data/pg_hba.conf"), rules).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in [".", "data/pg_hba.conf", "server.key", "server.pem"] {
+            give(&folder.path().join(name));
+        }
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut postgres = Postgres { port, folder, _ldap: ldap, child: None };
+        postgres.begin();
+        postgres
+    }
+
+    /// The certificate of the authority.
+    pub(super) fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn begin(&mut self) {
+        let folder = self.folder.path().to_str().unwrap();
+        let mut command = as_postgres("postgres");
+        command.args(["-D", &format!("{folder}/data"), "-p", &self.port.to_string(), "-k", folder]);
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "fsync=off",
+            "ssl=on",
+            &format!("ssl_cert_file={folder}/server.pem"),
+            &format!("ssl_key_file={folder}/server.key"),
+            "max_connections=150",
+            "shared_buffers=16MB",
+        ] {
+            command.args(["-c", setting]);
+        }
+        let log = File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
+        self.child = Some(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let started = Instant::now();
+        // While it recovers it listens and lets nobody in; its socket is asked as the rules let everybody in there.
+        while self.sql("select 1").is_none_or(|answer| answer != "1") {
+            assert!(started.elapsed() < DEADLINE, "the server did not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs SQL as the superuser of the cluster, over its socket.
+    pub(super) fn sql(&self, sql: &str) -> Option<String> {
+        let folder = self.folder.path().to_str().unwrap();
+        let output = Command::new("psql")
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .args(["-XAtq", "-h", folder, "-p", &self.port.to_string(), "-U", "postgres", "-d", "postgres", "-c", sql])
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// What the server wrote.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends it as an administrator in a hurry does: everybody is thrown out.
+    pub(super) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.stop();
+        self.begin();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of PostgreSQL\n{}", self.log());
+        }
+        self.stop();
+    }
+}
+
+/// The programs of the newest Postgres here.
+fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> =
+        fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed: tests/install").map(|entry| entry.unwrap().path()).collect();
+    versions.sort();
+    versions.pop().expect("a version of PostgreSQL").join("bin").join(name)
+}
+
+/// A program of Postgres, which refuses to be root.
+fn as_postgres(name: &str) -> Command {
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program(name));
+        command
+    } else {
+        Command::new(program(name))
+    };
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C.UTF-8").current_dir("/");
+    command
+}
+
+/// Makes a file that of the user that the server runs as.
+fn give(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        let owner = fs::metadata("/var/lib/postgresql").unwrap();
+        chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+}
+
+/// A cluster with the roles of the tests, made once.
+fn template() -> PathBuf {
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let ready = place.join("postgres-1");
+    let lock = File::create(place.join("postgres.lock")).unwrap();
+    lock.lock().unwrap();
+    if !ready.exists() {
+        // Where the server's user can make it; /tmp is for everybody.
+        let made = tempfile::Builder::new().prefix("cluster-").tempdir().unwrap();
+        give(made.path());
+        fs::set_permissions(made.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let data = made.path().join("data");
+        let output = as_postgres("initdb").args(["-N", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust", "-D"]).arg(&data).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let setup = made.path().join("setup.sql");
+        fs::write(&setup, SETUP).unwrap();
+        let output = as_postgres("postgres").args(["--single", "-D"]).arg(&data).arg("postgres").stdin(File::open(&setup).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let status = Command::new("cp").arg("-a").arg(&data).arg(place.join("postgres-half")).status().unwrap();
+        assert!(status.success());
+        fs::rename(place.join("postgres-half"), &ready).unwrap();
+    }
+    ready
+}
+
+/// An authority, and a certificate for `localhost` that it signed.
+fn certificates(folder: &Path) {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "Authority of a test database");
+    let key = KeyPair::generate().unwrap();
+    let certificate = authority.self_signed(&key).unwrap();
+    fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
+    let issuer = Issuer::new(authority, key);
+    let server_key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+    fs::write(folder.join("server.pem"), server.pem()).unwrap();
+    fs::write(folder.join("server.key"), server_key.serialize_pem()).unwrap();
+    fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Waits until somebody listens there.
+pub(super) fn wait_for_port(port: u16) {
+    let started = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(started.elapsed() < DEADLINE, "nobody listens on port {port}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A port that is free now.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
