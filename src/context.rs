@@ -272,6 +272,30 @@ impl Caller<'_> {
     }
 }
 
+/// A [`Caller`] on its own, for threads that outlive the command: brokers and sessions fetch tokens by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) env: Env,
+    command: String,
+    trace: Trace,
+}
+
+impl Agent {
+    pub(crate) fn of(context: &Context<'_>) -> Self {
+        Self { env: context.env.clone(), command: context.command.clone(), trace: context.globals.trace.clone() }
+    }
+
+    /// The credential that settings lead to, with the token store that the profile file names.
+    ///
+    /// # Errors
+    /// As [`chain::acquire`].
+    pub(crate) fn credential(&self, settings: &Settings, file: &ProfileFile, want: Want) -> Result<Credential> {
+        let caller = Caller { env: &self.env, command: &self.command, interactive: Interactive::None, talks: false, trace: &self.trace };
+        let storage = || storage::Choice::resolve(&self.env, file.auth_storage()?.as_deref());
+        caller.with_ports(&storage, want, |ports| chain::acquire(settings, ports))
+    }
+}
+
 /// How much of a list its reader will take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -143,7 +143,14 @@ pub(crate) const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 pub(crate) const CURL_CA_BUNDLE: &str = "CURL_CA_BUNDLE";
 /// Where a proxy for https may be named, first match wins. `HTTP_PROXY` is not among them: plain http goes to loopback only, and never through a proxy.
 pub(crate) const HTTPS_PROXIES: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Where other programs find a proxy for plain http.
+#[cfg(unix)]
+pub(crate) const PROXIES_FOR_HTTP: &[&str] = &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 pub(crate) const NO_PROXIES: &[&str] = &["NO_PROXY", "no_proxy"];
+
+/// The socket at which a supervisor waits to hear that a service is ready: <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>.
+#[cfg(unix)]
+pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 // Who started the tool, for the User-Agent.
 pub(crate) const SDK_UPSTREAM: &str = "DATABRICKS_SDK_UPSTREAM";
@@ -203,6 +210,7 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),
+    (XDG_RUNTIME_DIR, "Where the folders of managed sessions lie, if it is yours alone; otherwise below TMPDIR or /tmp."),
     (SSH_CONNECTION, "Set by sshd: a sign-in opens no browser here, and shows the line of ssh that leads to this machine."),
     (AZURE_AUTHORITY_HOST, "Where Entra ID is, such as https://login.microsoftonline.us; otherwise as the Azure cloud says. https, or http to loopback."),
     (AZURE_RESOURCE_MANAGER_HOST, "Where Azure Resource Manager is, which tells the host of azure_workspace_resource_id. https, or http to loopback."),

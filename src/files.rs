@@ -175,6 +175,16 @@ pub(crate) enum Care {
     Settings,
     /// It can be made again: for the user alone, but nobody waits for a lock or for the disk.
     Cache,
+    /// It goes with the process that writes it: for the user alone, but not worth a wait for the disk.
+    #[cfg(unix)]
+    Fleeting,
+}
+
+impl Care {
+    /// Whether the file has to be on the disk before the command goes on.
+    fn wants_disk(self) -> bool {
+        matches!(self, Self::Secret | Self::Settings)
+    }
 }
 
 /// The result of [`update`].
@@ -244,7 +254,7 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8], care: Care) -
     let written = file
         .write_all(bytes)
         .and_then(|()| before.map_or(Ok(()), |before| keep_owner_and_mode(&file, before, care)))
-        .and_then(|()| if care == Care::Cache { Ok(()) } else { file.sync_all() })
+        .and_then(|()| if care.wants_disk() { file.sync_all() } else { Ok(()) })
         .and_then(|()| {
             let now = present_identity(target)?;
             if now != before.map(|before| before.identity) {
@@ -257,7 +267,7 @@ fn replace(target: &Path, before: Option<&Snapshot>, bytes: &[u8], care: Care) -
         drop(fs::remove_file(&temporary));
         return written.map_err(fail);
     }
-    if care != Care::Cache {
+    if care.wants_disk() {
         sync_folder(target);
     }
     Ok(true)

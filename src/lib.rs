@@ -8,7 +8,7 @@
 //! | `commands` | one file per command that a user types; the REST calls come from their tables |
 //! | `context` | what a command is handed, made when it is asked for |
 //! | `lakebase` | Postgres logins whose passwords live an hour |
-//! | `rest`, `handover` | the REST API as tables; forms in which a credential is handed over |
+//! | `rest`, `handover`, `broker` | the REST API as tables; forms in which a credential is handed over; the local token server and the folders of sessions |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
 //! | `secret`, `text`, `json`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
@@ -16,6 +16,8 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]
 
 mod auth;
+#[cfg(unix)]
+mod broker;
 mod clock;
 mod commands;
 mod config;
@@ -78,6 +80,7 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     if let Some(outcome) = completion::answer::answer(&env, ui, arguments) {
         return outcome.map(|()| ExitCode::SUCCESS);
     }
+    let arguments = without_program(arguments);
     let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
@@ -114,6 +117,17 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
     let file = ProfileFile::locate(&env);
     let context = Context { env, ui, globals, file, command: words.join(" ") };
     node.run(&context, leaf).map(|()| ExitCode::SUCCESS)
+}
+
+/// The arguments up to a lone `--` for commands that run what stands behind it: a second `--`, or a flag, is then that program's.
+fn without_program(arguments: &[String]) -> &[String] {
+    let own = arguments::before_dashes(arguments);
+    if own.len() == arguments.len() {
+        return arguments;
+    }
+    let tolerant = commands::command_line(own).ignore_errors(true).try_get_matches_from(own);
+    let runs_a_program = tolerant.is_ok_and(|matches| commands::walk(&words(&matches)).0.is_some_and(|node| node.arity() == Arity::Program));
+    if runs_a_program { own } else { arguments }
 }
 
 /// What is to be done about a command of the official CLI that is none of ours: the program that the user named for it takes over, or the error says what else there is.

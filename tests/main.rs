@@ -24,6 +24,8 @@ mod oauth;
 #[cfg(target_os = "linux")]
 mod peers;
 #[cfg(target_os = "linux")]
+mod session;
+#[cfg(target_os = "linux")]
 mod stories;
 #[cfg(target_os = "linux")]
 mod terminal;

@@ -54,6 +54,18 @@ pub(crate) fn positional(command: clap::Command) -> clap::Command {
     command.arg(if is_alone { arg.num_args(0..) } else { arg.num_args(1).index(1) })
 }
 
+/// What stands before the first lone `--`.
+pub(crate) fn before_dashes(arguments: &[String]) -> &[String] {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    &arguments[..end]
+}
+
+/// The program to run and its arguments: what stands behind the first lone `--`, byte for byte as it was given.
+#[cfg(unix)]
+pub(crate) fn program() -> Vec<std::ffi::OsString> {
+    std::env::args_os().skip_while(|argument| argument != "--").skip(1).collect()
+}
+
 /// The look of every help page.
 pub(crate) fn dressed(command: clap::Command) -> clap::Command {
     command

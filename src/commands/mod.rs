@@ -10,11 +10,15 @@ use crate::rest;
 mod api;
 pub(crate) mod arguments;
 mod auth;
+#[cfg(unix)]
+mod child;
 mod cluster_picker;
 pub(crate) mod completion;
 mod configure;
 mod course;
 mod endpoint;
+#[cfg(unix)]
+mod environment;
 pub(crate) mod fallback;
 mod help;
 mod json_input;
@@ -26,6 +30,8 @@ mod psql;
 #[cfg(test)]
 mod reference;
 mod seen;
+#[cfg(unix)]
+mod session;
 pub(crate) mod usage;
 mod version;
 
@@ -90,6 +96,8 @@ pub(crate) enum Arity {
     Exactly(usize),
     AtMost(usize),
     Any,
+    /// Any, and behind a lone `--` a program with arguments of its own, which are not looked at.
+    Program,
 }
 
 /// Everything at the top level, in the order of the help.
@@ -105,6 +113,8 @@ static ROOT: &[Node] = &[
     Node::Api(rest::GROUPS[4]),
     Node::Api(rest::GROUPS[5]),
     Node::Api(rest::GROUPS[6]),
+    #[cfg(unix)]
+    Node::Group(&session::GROUP),
     Node::Group(&completion::GROUP),
     Node::Command(&help::COMMAND),
     Node::Command(&psql::COMMAND),

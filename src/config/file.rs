@@ -75,6 +75,12 @@ impl ProfileFile {
         Self { path, document: OnceCell::new() }
     }
 
+    /// The file at this place.
+    #[cfg(unix)]
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path: Some(path), document: OnceCell::new() }
+    }
+
     /// No file at all: for settings that are already complete.
     pub(crate) fn nowhere() -> Self {
         Self { path: None, document: OnceCell::new() }
@@ -201,6 +207,28 @@ impl ProfileFile {
         })
     }
 
+    /// Writes several profiles at once, and which one counts where nobody names one, into a file that goes with the process that writes it.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::save`].
+    #[cfg(unix)]
+    pub(crate) fn save_fleeting(&self, profiles: &[(&str, Vec<(Attr, &str)>)], default: &str) -> Result<()> {
+        for (attr, value) in profiles.iter().flat_map(|(_, fields)| fields) {
+            plain::check_value(attr.name(), value)?;
+        }
+        self.edit_with(files::Care::Fleeting, |document| {
+            for (name, fields) in profiles {
+                let fields: Vec<_> = fields.iter().map(|(attr, value)| (attr.name(), *value)).collect();
+                document.set(name, &fields);
+            }
+            if document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY).is_none() {
+                document.set(SETTINGS_SECTION, &[(DEFAULT_PROFILE_KEY, default)]);
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// Makes a profile the one that is used when nobody names one.
     pub(crate) fn set_default_profile(&self, name: &str) -> Result<Updated> {
         plain::check_value(DEFAULT_PROFILE_KEY, name)?;
@@ -236,8 +264,12 @@ impl ProfileFile {
     }
 
     fn edit(&self, change: impl Fn(&mut Document) -> Result<()>) -> Result<Updated> {
+        self.edit_with(files::Care::Secret, change)
+    }
+
+    fn edit_with(&self, care: files::Care, change: impl Fn(&mut Document) -> Result<()>) -> Result<Updated> {
         let path = self.path()?;
-        files::update(path, SIZE_LIMIT, |before| {
+        files::update_with(path, SIZE_LIMIT, care, |before| {
             let mut document = understood(path, before.unwrap_or_default().to_vec())?;
             if let Some(bad) = document.first_bad_line() {
                 let place = format!("{}:{}", path.display(), bad.line);

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["secret", "text", "error", "host", "env", "clock", "duration", "files", "hardening", "json"],
     &["http", "config", "storage", "ui"],
     &["auth"],
-    &["rest", "handover"],
+    &["rest", "handover", "broker"],
     &["context"],
     &["lakebase"],
     &["commands"],
@@ -103,10 +103,17 @@ fn secrets_leave_their_type_in_few_places() {
         "auth/methods/metadata_service.rs",
         "auth/methods/token_command.rs",
         "auth/session.rs",
+        // The token is the answer.
+        "broker/server.rs",
         "commands/auth/token.rs",
         // Clients prove who they are; PKCE hashes its verifier, links carry the state, and a pasted address is parsed.
         "auth/oauth",
         "commands/auth/env.rs",
+        // The address of the broker goes into the environment of the program, a profile, and JSON that was asked for.
+        "commands/auth/exec.rs",
+        "commands/auth/serve.rs",
+        // The managed profile file holds the token.
+        "commands/session/keeper.rs",
         // Its job.
         "commands/auth/headers.rs",
         "commands/auth/netrc.rs",

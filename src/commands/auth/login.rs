@@ -222,7 +222,7 @@ impl Wish {
 }
 
 /// Signs in again to what a profile or a host stands for: for commands that find no sign-in while somebody sits at the terminal.
-pub(super) fn again(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Option<Duration>) -> Result<()> {
+pub(in crate::commands) fn again(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Option<Duration>) -> Result<()> {
     let host = if profile.is_some() { None } else { host.cloned() };
     sign_in(context, Wish { profile: profile.map(ToOwned::to_owned), host, timeout, ..Wish::default() })
 }

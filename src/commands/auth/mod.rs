@@ -15,15 +15,21 @@ use crate::ui::prompt::Choice;
 
 mod describe;
 mod env;
+#[cfg(unix)]
+mod exec;
 mod explain;
 mod headers;
-mod login;
+pub(super) mod login;
 mod logout;
 mod netrc;
+#[cfg(unix)]
+pub(super) mod origin;
 mod profiles;
+#[cfg(unix)]
+mod serve;
 mod storage;
 mod switch;
-mod token;
+pub(super) mod token;
 
 pub(crate) static GROUP: Group = Group {
     name: "auth",
@@ -31,12 +37,16 @@ pub(crate) static GROUP: Group = Group {
     commands: &[
         Node::Command(&describe::COMMAND),
         Node::Command(&env::COMMAND),
+        #[cfg(unix)]
+        Node::Command(&exec::COMMAND),
         Node::Command(&explain::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
         Node::Command(&headers::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
+        #[cfg(unix)]
+        Node::Command(&serve::COMMAND),
         Node::Command(&storage::COMMAND),
         Node::Command(&switch::COMMAND),
         Node::Command(&token::COMMAND),

@@ -14,11 +14,11 @@ use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr, Attribute};
-use crate::config::file::Profile;
+use crate::config::file::{Profile, ProfileFile};
 use crate::config::settings::{Selection, Settings, Source};
 use crate::context::Context;
 use crate::duration;
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Failure;
 use crate::host::Host;
 use crate::secret::Secret;
@@ -94,7 +94,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     print(context, &credential, want, alone, arguments::text(matches, "scopes"))
 }
 
-pub(super) fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: Option<Duration>) -> Result<Credential> {
+/// The credential; on a terminal, somebody who has not signed in is offered to.
+pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings, want: Want, timeout: Option<Duration>) -> Result<Credential> {
     context.remark(settings);
     let error = match context.fresh_credential(settings, want) {
         Ok(credential) => return Ok(credential),
@@ -197,7 +198,7 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Se
             .into());
         }
         if context.file.section(word)?.is_some_and(|fields| !fields.is_empty()) {
-            return of_profile(context, word);
+            return of_profile(&context.env, &context.file, word);
         }
         if !looks_like_a_host(word) {
             let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
@@ -209,9 +210,9 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Se
     match (profile_flag, host_flag) {
         (Some(profile), Some(_)) => {
             super::selection(context, matches)?;
-            of_profile(context, profile)
+            of_profile(&context.env, &context.file, profile)
         }
-        (Some(profile), None) => of_profile(context, profile),
+        (Some(profile), None) => of_profile(&context.env, &context.file, profile),
         (None, Some(host)) => {
             let mut settings = of_host(context, matches, host)?;
             // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
@@ -228,7 +229,7 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Se
 /// Where no argument tells: environment, default profile, or the person at the terminal.
 fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     if let Some(profile) = context.env.get(env::CONFIG_PROFILE) {
-        return of_profile(context, profile);
+        return of_profile(&context.env, &context.file, profile);
     }
     if let Some(host) = context.env.get(env::HOST) {
         // A service principal of the environment is meant, also where some profile has the same host.
@@ -241,7 +242,7 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
     }
     let resolved = Settings::gather(&Selection::default(), &context.env, &context.file)?;
     if let Some(profile) = resolved.text(Attr::Profile) {
-        return of_profile(context, profile);
+        return of_profile(&context.env, &context.file, profile);
     }
     if resolved.get(Attr::AzureWorkspaceResourceId).is_some() {
         // The host follows from it.
@@ -259,13 +260,13 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
     }
     let choices: Vec<Choice> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
     let chosen = context.ui.prompter().choose("Select a profile", &choices, true)?;
-    of_profile(context, profiles.get(chosen).map_or("", |profile| profile.name))
+    of_profile(&context.env, &context.file, profiles.get(chosen).map_or("", |profile| profile.name))
 }
 
 /// A profile: by itself where it says how to authenticate, so that a token that lies in the environment does not get in between; else with what the environment adds.
-fn of_profile(context: &Context<'_>, name: &str) -> Result<Settings> {
+pub(super) fn of_profile(env: &Env, file: &ProfileFile, name: &str) -> Result<Settings> {
     let selection = Selection { profile: Some(name.to_owned()), ..Selection::default() };
-    let together = Settings::gather(&selection, &context.env, &context.file)?;
+    let together = Settings::gather(&selection, env, file)?;
     let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
     let secrets: Vec<_> = ATTRIBUTES.iter().filter(|row| row.secret && row.family.is_some() && from_file(row.attr)).filter_map(|row| row.family).collect();
     let named = together.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
@@ -277,7 +278,7 @@ fn of_profile(context: &Context<'_>, name: &str) -> Result<Settings> {
         None if only_lasting_from_environment(&settings) => forget_environment(&mut settings, is_not_lasting),
         None => {}
     }
-    settings.check(&context.file)?;
+    settings.check(file)?;
     Ok(settings)
 }
 
@@ -320,12 +321,12 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
         .filter(|profile| agrees(profile, Attr::AccountId, account.as_ref()) && agrees(profile, Attr::WorkspaceId, workspace.as_ref()))
         .collect();
     match meant.as_slice() {
-        [only] => return of_profile(context, only.name),
+        [only] => return of_profile(&context.env, &context.file, only.name),
         [] => {}
         several if context.ui.can_prompt() => {
             let choices: Vec<_> = several.iter().map(|profile| Choice::new(profile.name)).collect();
             let chosen = context.ui.prompter().choose(&format!("Multiple profiles match {host}"), &choices, true)?;
-            return of_profile(context, several.get(chosen).map_or("", |profile| profile.name));
+            return of_profile(&context.env, &context.file, several.get(chosen).map_or("", |profile| profile.name));
         }
         several => {
             let names: Vec<_> = several.iter().map(|profile| text::one_line(profile.name)).collect();
@@ -354,7 +355,7 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
 }
 
 /// Compat: what has a dot, a scheme or a port is taken for a host.
-pub(super) fn looks_like_a_host(word: &str) -> bool {
+pub(in crate::commands) fn looks_like_a_host(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let has_port = word.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     word.contains('.') || lower.starts_with("https://") || lower.starts_with("http://") || has_port
