@@ -5,6 +5,7 @@ use crate::peers::sdks::{Sdk, Seen};
 use crate::workspace::{Fault, Response};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -142,7 +143,6 @@ fn a_unix_socket_serves_the_same_and_goes_with_the_broker() {
     let job = Job::new();
     let socket = job.home.work().join("s");
     let serving = Serving::start(&job, &["p", "--socket", socket.to_str().unwrap()]);
-    use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
     stream.write_all(serving.request().replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
