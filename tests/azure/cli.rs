@@ -22,6 +22,11 @@ fn a_person_mints_a_token_and_shows_no_rights() {
         // What is kept needs no program.
         home.command("auth token -p azure").reveals().run().ok();
         assert_eq!(az.calls().len(), 2);
+        // Somebody else signs in to the program: what was kept is not theirs.
+        std::fs::create_dir_all(home.path().join(".azure")).unwrap();
+        home.write(&home.path().join(".azure/azureProfile.json"), "{}");
+        home.command("auth token -p azure").reveals().run().ok();
+        assert_eq!(az.calls().len(), 4);
         nothing_astray(&workspace);
     }
 }

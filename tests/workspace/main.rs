@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --example workspace -- [--clusters N] [--tokens N] [--port P] [--https-port P] [--env-file PATH]
 //!     [--user NAME] [--client-secret] [--token-lifetime SECONDS] [--refresh-lifetime SECONDS]
-//!     [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent]
+//!     [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent] [--lakebase SECONDS]
 //! cargo run --example workspace -- --approve URL | --deny URL [--user NAME]
 //! ```
 //!
@@ -26,7 +26,7 @@ use workspace::Workspace;
 const USAGE: &str = "\
 usage: workspace [--clusters N] [--tokens N] [--port P] [--https-port P] [--env-file PATH]
                  [--user NAME]... [--client-secret] [--token-lifetime SECONDS] [--refresh-lifetime SECONDS]
-                 [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent]
+                 [--refresh rotating|reusable] [--host-kind workspace|unified|account|absent] [--lakebase SECONDS]
        workspace --approve URL | --deny URL [--user NAME]
 
   --clusters N      how many clusters there are (3)
@@ -40,6 +40,8 @@ usage: workspace [--clusters N] [--tokens N] [--port P] [--https-port P] [--env-
                     how long OAuth tokens live (an hour, 90 days)
   --refresh MODE    rotating: a refresh token is good once; reusable: until it expires (rotating)
   --host-kind KIND  what /.well-known/databricks-config says: workspace, unified, account, or absent (workspace)
+  --lakebase SECONDS
+                    my-instance is localhost, its passwords live so long, and an LDAP server tells which do
   --approve URL, --deny URL
                     be the browser: walk that sign-in page, press the button, and follow to the callback; for BROWSER.
                     The authority of an https page is read from SSL_CERT_FILE.
@@ -50,6 +52,8 @@ struct Options {
     env_file: Option<PathBuf>,
     users: Vec<String>,
     client_secret: bool,
+    /// How long the passwords of databases live, where a server is to ask for them.
+    lakebase: Option<i64>,
     browse: Option<Browse>,
 }
 
@@ -96,6 +100,17 @@ fn run(options: Options) -> io::Result<()> {
     let mut lines = describe(&workspace);
     if options.client_secret {
         lines.push_str(&format!("WORKSPACE_CLIENT_SECRET={}\n", workspace.mint_secret(None)));
+        let member = workspace::AzureIdentity::Member;
+        lines.push_str(&format!("WORKSPACE_AZURE_TENANT={}\nWORKSPACE_AZURE_CLIENT_ID={}\n", workspace::TENANT, workspace.azure_client_id(member)));
+        lines.push_str(&format!("WORKSPACE_AZURE_CLIENT_SECRET={}\n", workspace.azure_secret(member, Duration::from_secs(86_400))));
+    }
+    let ldap = options.lakebase.map(|seconds| {
+        workspace.database_lifetime(seconds);
+        workspace.change_instance("my-instance", &serde_json::json!({"read_write_dns": "localhost"}));
+        workspace.ldap()
+    });
+    if let Some(ldap) = &ldap {
+        lines.push_str(&format!("WORKSPACE_LDAP_PORT={}\n", ldap.port()));
     }
     if let Some(path) = &options.env_file {
         write_private(path, &lines)?;
@@ -113,7 +128,7 @@ fn run(options: Options) -> io::Result<()> {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-    let mut options = Options { builder: Workspace::builder(), env_file: None, users: Vec::new(), client_secret: false, browse: None };
+    let mut options = Options { builder: Workspace::builder(), env_file: None, users: Vec::new(), client_secret: false, lakebase: None, browse: None };
     while let Some(flag) = args.next() {
         let flag = flag.to_string_lossy().into_owned();
         if flag == "--help" || flag == "-h" {
@@ -127,6 +142,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, St
             "--port" => options.builder = builder.port(number(&flag, &value()?)?),
             "--https-port" => options.builder = builder.https_port(number(&flag, &value()?)?),
             "--user" => options.users.push(text(&value()?)?),
+            "--lakebase" => options.lakebase = Some(number(&flag, &value()?)?),
             "--client-secret" => options.client_secret = true,
             "--token-lifetime" => options.builder = builder.token_lifetime(Duration::from_secs(number(&flag, &value()?)?)),
             "--refresh-lifetime" => options.builder = builder.refresh_lifetime(Duration::from_secs(number(&flag, &value()?)?)),

@@ -21,6 +21,7 @@ use crate::auth::{Credential, Locate, Method, Ports};
 use crate::clock::{self, LocalZone};
 use crate::config::attributes::Attr;
 use crate::config::settings::Settings;
+use crate::env::Env;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::http::looks_secret;
@@ -57,7 +58,21 @@ fn with_identity<T>(settings: &Settings, host: Option<&Host>, ports: &Ports<'_>,
     let subscription = azure::subscription(settings).unwrap_or_default();
     // Where the program keeps who has signed in: another folder, another identity.
     let folder = ports.env.get(crate::env::AZURE_CONFIG_DIR).unwrap_or_default();
-    work(&Identity { method: METHOD.name, parts: &[tenant, subscription, folder], secret: None, mint: &|resource| asking.token(resource), shows_rights: true })
+    let sign_in = sign_in(ports.env);
+    work(&Identity {
+        method: METHOD.name,
+        parts: &[tenant, subscription, folder, &sign_in],
+        secret: None,
+        mint: &|resource| asking.token(resource),
+        shows_rights: true,
+    })
+}
+
+/// What changes when somebody else signs in to the program or chooses another subscription: the file in which it keeps that. Told without starting it.
+fn sign_in(env: &Env) -> String {
+    let folder = env.path(crate::env::AZURE_CONFIG_DIR).or_else(|| env.home().map(|home| home.join(".azure")));
+    let changed = folder.and_then(|folder| std::fs::metadata(folder.join("azureProfile.json")).ok()?.modified().ok());
+    changed.and_then(|changed| changed.duration_since(std::time::UNIX_EPOCH).ok()).map_or_else(String::new, |since| format!("since {}", since.as_millis()))
 }
 
 /// Who has signed in, as far as it decides what may be asked.
