@@ -16,7 +16,8 @@ test:
 	@bash tests/install
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
-	$(CARGO) test --locked
+	@# With the signals of a new process, also where somebody started this with nohup.
+	env --default-signal $(CARGO) test --locked
 
 # Whole processes against `true`, a raw request and curl; writes docs/performance.md. Fails no build.
 bench:

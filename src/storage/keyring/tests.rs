@@ -72,6 +72,7 @@ fn scene() {
         "killed" => killed(&env),
         "silent" => silent(&env),
         "nobody" => nobody(&env),
+        "refused" => refused(&env),
         other => panic!("{other}"),
     }
 }
@@ -229,6 +230,23 @@ fn a_bus_without_a_keyring_and_a_bus_that_is_gone_count_as_none() {
         "{start} --session --address=unix:path=$HOME/bus\nexport DBUS_SESSION_BUS_ADDRESS=$(cat $HOME/address)\nid=$(cat $HOME/id)\nkill -KILL $id\nwhile [ -n \"$(ls /proc/$id/fd 2>/dev/null)\" ]; do :; done"
     );
     play("nobody", &gone);
+}
+
+#[test]
+fn a_keyring_that_may_not_be_asked_says_so_and_no_file_stands_in() {
+    let config = r#"<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/><deny send_destination="org.freedesktop.secrets"/></policy></busconfig>"#;
+    let start = "dbus-daemon --fork --print-address=3 --print-pid=4 3>$HOME/address 4>$HOME/id";
+    let bus = format!(
+        "printf '%s' '{config}' >$HOME/bus.conf\n{start} --config-file=$HOME/bus.conf\nexport DBUS_SESSION_BUS_ADDRESS=$(cat $HOME/address)\ntrap 'kill $(cat $HOME/id)' EXIT"
+    );
+    play("refused", &format!("{bus}\n{UNLOCKED}"));
+}
+
+fn refused(env: &Env) {
+    let error = Keyring::open(env).expect_err("refused");
+    assert!(matches!(&error, KeyringError::Denied(_)), "{error:?}");
+    let opened = open_for_reading(env, &Choice { mode: Mode::Secure, source: ModeSource::Default });
+    assert!(opened.expect_err("no file stands in").to_string().starts_with("the OS keyring refused access"));
 }
 
 fn nobody(env: &Env) {
