@@ -130,7 +130,6 @@ pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub(crate) const TEMPORARY_FOLDER: &str = if cfg!(windows) { "TEMP" } else { "TMPDIR" };
 pub(crate) const TIME_ZONE: &str = "TZ";
-#[allow(dead_code, reason = "the keyring looks for it")]
 pub(crate) const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 pub(crate) const SHELL: &str = "SHELL";
 pub(crate) const ZDOTDIR: &str = "ZDOTDIR";

@@ -35,7 +35,6 @@ mod lakebase;
 mod report;
 mod rest;
 mod secret;
-#[allow(dead_code, reason = "the sign-in that uses it is built on this")]
 mod storage;
 mod text;
 mod ui;

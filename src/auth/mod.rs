@@ -22,7 +22,6 @@ pub(crate) mod chain;
 pub(crate) mod federation;
 pub(crate) mod google;
 pub(crate) mod methods;
-#[allow(dead_code, reason = "the browser sign-in and the methods to come build on it")]
 pub(crate) mod oauth;
 pub(crate) mod oidc;
 pub(crate) mod program;

@@ -143,7 +143,6 @@ pub(crate) struct Request<'a> {
     pub(crate) hides_path: bool,
 }
 
-#[allow(dead_code, reason = "the methods to come build requests with it")]
 impl<'a> Request<'a> {
     /// A request that may be repeated exactly if its verb is one that reads.
     pub(crate) fn new(verb: Verb, path: impl Into<Cow<'a, str>>) -> Self {
@@ -222,7 +221,6 @@ pub(crate) struct Response {
 
 impl Response {
     /// A header by its name in any case; `None` also where the value is not ASCII.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the Azure methods to come read Location"))]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }

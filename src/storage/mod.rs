@@ -27,7 +27,6 @@ use crate::secret::Secret;
 use crate::text;
 
 pub(crate) use lock::Lock;
-#[allow(unused_imports, reason = "the sign-in that uses it is built on this")]
 pub(crate) use lock::LockUnavailable;
 
 use file::TokenFile;

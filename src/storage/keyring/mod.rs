@@ -47,6 +47,7 @@ pub(crate) enum KeyringError {
     /// It did not answer within [`KEYRING_LIMIT`] when it was asked to do this.
     TimedOut(&'static str),
     /// It takes no entry of this many bytes, only of so many.
+    #[cfg_attr(not(any(windows, target_os = "macos")), allow(dead_code, reason = "the Secret Service takes entries of any size"))]
     TooLarge(usize, usize),
     /// Whatever else it said.
     Failed(String),
