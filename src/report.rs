@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::auth::chain::{NotSetUp, Unconfigured};
-use crate::auth::session::Ended;
 use crate::commands::Exit;
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
 use crate::http::NetworkError;
-use crate::lakebase::target::NotReady;
 use crate::ui::Ui;
 
 /// Prints an error as `Error: …` on standard error, the next steps below it, and says with which code to end.
@@ -25,13 +22,7 @@ pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
 fn message(error: &anyhow::Error) -> String {
     let mut message = format!("Error: {error:#}");
     for cause in error.chain() {
-        let failure = cause
-            .downcast_ref::<Failure>()
-            .or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure))
-            .or_else(|| cause.downcast_ref::<Ended>().map(|Ended(failure)| failure))
-            .or_else(|| cause.downcast_ref::<NotSetUp>().map(|NotSetUp(failure)| failure))
-            .or_else(|| cause.downcast_ref::<NotReady>().map(|not_ready| &not_ready.failure))
-            .or_else(|| cause.downcast_ref::<Unconfigured>().map(|unconfigured| &unconfigured.failure));
+        let failure = cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure));
         for hint in failure.into_iter().flat_map(Failure::hints) {
             message.push_str("\nHint: ");
             message.push_str(hint);

@@ -207,7 +207,7 @@ impl Identity<'_> {
                     credential.headers.push((MANAGEMENT_TOKEN, living.token.access_token));
                     credential.remarks.extend(living.remarks);
                 }
-                Err(error) if error.downcast_ref::<Ended>().is_some() => credential.remarks.push(format!(
+                Err(error) if Failure::mark::<Ended>(&error).is_some() => credential.remarks.push(format!(
                     "there is no token for Azure itself ({error:#}); requests go without it, which is enough for a service principal that is a user of the workspace"
                 )),
                 Err(error) => return Err(error),
@@ -430,7 +430,7 @@ impl<'a> Entra<'a> {
         // A second token does no harm: the first one ends by itself.
         let outcome = server.token_at(&format!("{}/{tenant}/{path}", self.authority), &ClientProof::Nobody, form, Repeat::Freely);
         outcome.map_err(|error| match error.downcast_ref::<Refused>() {
-            Some(refused) => Ended(self.explain(method, resource, &tenant, refused)).into(),
+            Some(refused) => self.explain(method, resource, &tenant, refused).marked(Ended::Grant).into(),
             None => error.context(format!("{method}: no token of Entra ID ({})", self.authority)),
         })
     }

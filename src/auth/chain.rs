@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::auth::methods::{FOREIGN, databricks_cli};
-use crate::auth::session::{Ended, NoSignIn};
+use crate::auth::session::NoSignIn;
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
 use crate::env::Env;
 use crate::error::Failure;
+use crate::http::NetworkError;
 use crate::text;
 
 /// The method that the settings lead to: the one that `auth_type` names, else the first that has all it needs. Looks at the settings only.
@@ -60,44 +61,26 @@ pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec
     let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty());
     let beside =
         beside.flat_map(|attempt| std::iter::once(format!("{} did not work: {}", attempt.method.name, attempt.reason)).chain(attempt.hints.iter().cloned()));
-    Err(Unconfigured { failure, signed_out, beside: beside.collect() }.into())
+    Err(failure.marked(Unconfigured { signed_out, beside: beside.collect() }).into())
 }
 
 /// Whether a method that has all it needs was merely never set up on this machine.
 fn is_not_set_up(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<NoSignIn>().is_some() || error.downcast_ref::<NotSetUp>().is_some()
+    error.downcast_ref::<NoSignIn>().is_some() || Failure::mark::<NotSetUp>(error).is_some()
 }
 
-/// What a method builds on is not there: a program that is not installed, or into which nobody has signed in. Automatic mode goes on without a word.
-#[derive(Debug)]
-pub(crate) struct NotSetUp(pub(crate) Failure);
+/// Marks the failure of a method that builds on what is not there: a program that is not installed, or into which nobody has signed in. Automatic mode goes on without a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotSetUp;
 
-impl std::fmt::Display for NotSetUp {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-impl std::error::Error for NotSetUp {}
-
-/// No method works, and none was asked for by name.
+/// Marks that no method works, and none was asked for by name.
 #[derive(Debug)]
 pub(crate) struct Unconfigured {
-    /// With what each method said or lacks.
-    pub(crate) failure: Failure,
     /// Whether nothing was tried but what somebody would have had to sign in to first.
     pub(crate) signed_out: bool,
     /// What was not set up beside the sign-in of Databricks, with the next steps.
     pub(crate) beside: Vec<String>,
 }
-
-impl std::fmt::Display for Unconfigured {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.failure.fmt(formatter)
-    }
-}
-
-impl std::error::Error for Unconfigured {}
 
 /// A method that had all it needs, and why it did not work.
 #[derive(Debug)]
@@ -114,8 +97,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     fn of(method: &'static Method, error: &anyhow::Error) -> Self {
         let reason = text::one_line(&format!("{error:#}")).into_owned();
-        let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<Ended>().map(|Ended(failure)| failure));
-        let own = own.or_else(|| error.downcast_ref::<NotSetUp>().map(|NotSetUp(failure)| failure));
+        let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<NetworkError>().map(NetworkError::failure));
         let hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
         Self { method, reason, hints, not_set_up: is_not_set_up(error) }
     }

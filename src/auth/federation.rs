@@ -111,7 +111,7 @@ fn explain(settings: &Settings, host: &Host, method: &str, id_token: &Secret, er
         None => failure
             .hint("client_id is not set, so the federation policy of the account decides; for a service principal's own policy set client_id, or DATABRICKS_CLIENT_ID"),
     };
-    if is_final { Ended(failure).into() } else { failure.into() }
+    if is_final { failure.marked(Ended::Grant).into() } else { failure.into() }
 }
 
 fn sentence(clause: &str) -> String {

@@ -66,17 +66,14 @@ impl std::fmt::Display for NoSignIn {
 
 impl std::error::Error for NoSignIn {}
 
-/// The server grants no more tokens for this: only the user can help, by signing in again or by a new secret.
-#[derive(Debug)]
-pub(crate) struct Ended(pub(crate) Failure);
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
+/// Marks the failure of a server that grants no more tokens for this: only the user can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By signing in again in the browser.
+    SignIn,
+    /// By another secret, assignment or policy.
+    Grant,
 }
-
-impl std::error::Error for Ended {}
 
 /// The key of a token that is minted of a secret: names what it is for, and tells secrets apart without telling them.
 pub(crate) fn minted_key(method: &str, host: &Host, parts: &[&str], secret: &Secret) -> String {
@@ -189,7 +186,7 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
 fn fall_back(held: Option<(String, StoredToken)>, want: Want, error: anyhow::Error) -> Result<Living> {
     let now = clock::now();
     // Somebody who asks for a new one has no use for one whose sign-in the server has ended.
-    let ended = want.minted_after.is_some() && error.downcast_ref::<Ended>().is_some();
+    let ended = want.minted_after.is_some() && Failure::mark::<Ended>(&error).is_some();
     match held {
         Some((_, token)) if !ended && rest(&token, now).is_none_or(|rest| rest > SignedDuration::ZERO) && !is_from_the_future(&token, now) => {
             let left = rest(&token, now).map_or_else(|| "still good".to_owned(), |rest| format!("good for {}", clock::rough(rest)));
@@ -379,7 +376,7 @@ mod tests {
             assert_eq!(living.token.access_token.expose(), "access-1");
             assert!(living.remarks[0].contains("the host is down"), "{:?}", living.remarks);
         }
-        let ended = |_: &str, _| Err(Ended(Failure::new("spent")).into());
+        let ended = |_: &str, _| Err(Failure::new("spent").marked(Ended::SignIn).into());
         assert_eq!(access(setting.ask(Want::USUAL, ended)), "access-1");
         assert!(setting.ask(forced(), ended).is_err());
         setting.put(&token("1", 3_600, 4_000));
@@ -401,7 +398,7 @@ mod tests {
             let end = start + text[start..].find('"').expect("its end");
             #[expect(clippy::disallowed_methods, reason = "it does not lock")]
             std::fs::write(path.join("token-cache.json"), format!("{}{fresh}{}", &text[..start], &text[end..])).expect("written");
-            Err(Ended(Failure::new("spent")).into())
+            Err(Failure::new("spent").marked(Ended::SignIn).into())
         });
         assert_eq!(access(answer), "access-other");
     }

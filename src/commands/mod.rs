@@ -20,6 +20,7 @@ mod endpoint;
 #[cfg(unix)]
 mod environment;
 pub(crate) mod fallback;
+mod hand_over;
 mod help;
 mod json_input;
 mod lakebase;

@@ -152,8 +152,8 @@ fn resolve(context: &Context<'_>, workspace: &Workspace, name: &str) -> Result<T
         context.ui.note(&format!("Instance: {}", text::one_line(name)));
     }
     let target = target.inspect_err(|error| {
-        if let Some(not_ready) = error.downcast_ref::<NotReady>() {
-            context.ui.note(&format!("Instance status: {}\nPlease retry when the instance becomes available", not_ready.state));
+        if let Some(NotReady(state)) = Failure::mark(error) {
+            context.ui.note(&format!("Instance status: {state}\nPlease retry when the instance becomes available"));
         }
     })?;
     match &target.resource {

@@ -115,10 +115,5 @@ pub(crate) fn find(name: &str) -> Option<&'static Format> {
     FORMATS.iter().copied().find(|format| format.name == name || format.aliases.contains(&name))
 }
 
-/// Every name that [`find`] knows, in the order of the list.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    FORMATS.iter().flat_map(|format| [format.name].into_iter().chain(format.aliases.iter().copied()))
-}
-
 #[cfg(test)]
 mod tests;

@@ -88,7 +88,8 @@ fn what_does_not_last_goes_into_no_netrc() {
 #[test]
 fn names_are_used_once() {
     let mut seen = std::collections::HashSet::new();
-    assert!(names().all(|name| seen.insert(name)), "{seen:?}");
+    let mut names = FORMATS.iter().flat_map(|format| [format.name].into_iter().chain(format.aliases.iter().copied()));
+    assert!(names.all(|name| seen.insert(name)), "{seen:?}");
     assert!(find("toml").is_none());
 }
 

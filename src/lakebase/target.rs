@@ -59,20 +59,9 @@ pub(crate) struct Target {
     pub(crate) state: Option<String>,
 }
 
-/// The instance is there, and cannot be logged in to.
+/// Marks that the instance is there, and cannot be logged in to: its state, as its API calls it.
 #[derive(Debug)]
-pub(crate) struct NotReady {
-    pub(crate) state: String,
-    pub(crate) failure: Failure,
-}
-
-impl std::fmt::Display for NotReady {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.failure.fmt(formatter)
-    }
-}
-
-impl std::error::Error for NotReady {}
+pub(crate) struct NotReady(pub(crate) String);
 
 /// Whether a name is the path of a project or of something in it.
 pub(crate) fn is_path(name: &str) -> bool {
@@ -165,7 +154,7 @@ fn instance(workspace: &Workspace, name: &str, wishes: &Wishes) -> Result<Found>
             "DELETING" => failure.hint(format!("{shown} is being deleted. To see the others: databricks database list-database-instances")),
             _ => failure.hint(format!("{shown} is {state}. Try again when it is available: databricks database get-database-instance {shown}")),
         };
-        return Err(NotReady { state: text::one_line(state).into_owned(), failure }.into());
+        return Err(failure.marked(NotReady(text::one_line(state).into_owned())).into());
     }
     let key = if wishes.read_only { "/read_only_dns" } else { "/read_write_dns" };
     let host = checked_host(text_at(&instance, key), workspace, name)?;
@@ -211,7 +200,7 @@ fn endpoint(context: &Context<'_>, workspace: &Workspace, name: &str, wishes: &W
         let shown = text::one_line(&name).into_owned();
         let failure = Failure::new(format!("the endpoint {shown} is disabled"))
             .hint(format!("To enable it: databricks postgres update-endpoint {shown} spec.disabled --json '{{\"spec\": {{\"disabled\": false}}}}'"));
-        return Err(NotReady { state: "DISABLED".to_owned(), failure }.into());
+        return Err(failure.marked(NotReady("DISABLED".to_owned())).into());
     }
     let hosts = if wishes.read_only { ["/status/hosts/read_only_host", "/status/hosts/host"] } else { ["/status/hosts/host", "/status/hosts/host"] };
     let host = hosts.iter().map(|key| text_at(&found, key)).find(|host| !host.is_empty()).unwrap_or_default();

@@ -9,7 +9,7 @@ mod service_principals;
 mod troubles;
 
 use crate::harness::Home;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, rfc3339};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,23 +85,8 @@ pub(crate) fn entry(access: &str, refresh: &str, life: i64, age: i64) -> Value {
 pub(crate) fn instant(from_now: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let then = i64::try_from(now.as_secs()).unwrap() + from_now;
-    let then = civil(then);
-    format!("{then}.{:09}Z", now.subsec_nanos().max(1))
-}
-
-/// A date by the civil calendar (Howard Hinnant's `civil_from_days`), so that the tests do not share the product's library for it.
-fn civil(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3_600, rest / 60 % 60, rest % 60)
+    let then = rfc3339(then);
+    format!("{}.{:09}Z", then.trim_end_matches('Z'), now.subsec_nanos().max(1))
 }
 
 /// The longest that a command may take whose host does not answer.

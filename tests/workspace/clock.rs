@@ -43,7 +43,7 @@ pub(super) fn current_year() -> i32 {
 }
 
 /// `2030-01-02T03:04:05Z`, as the Database API writes times (RFC 3339, UTC, whole seconds).
-pub(super) fn rfc3339(seconds: i64) -> String {
+pub fn rfc3339(seconds: i64) -> String {
     let (year, month, day) = civil(seconds.div_euclid(86_400));
     let (hour, minute, second) = time_of_day(seconds);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

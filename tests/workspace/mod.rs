@@ -55,7 +55,7 @@ mod tls;
 mod token_management;
 mod tokens;
 
-pub use self::clock::http_date;
+pub use self::clock::{http_date, rfc3339};
 pub use self::database::DatabaseGrant;
 pub use self::entra::{AzureIdentity, DATABRICKS, MANAGEMENT, OTHER_TENANT, RESOURCE_ID, SUBSCRIPTION, TENANT};
 pub use self::faults::Fault;

@@ -230,11 +230,10 @@ impl Asking<'_> {
             return Ok(az);
         }
         let found = program::find(OsStr::new(NAME), self.ports.env).ok_or_else(|| {
-            NotSetUp(
-                Failure::new("azure-cli: az is not installed: no folder of PATH has it")
-                    .hint("Install the Azure CLI (https://aka.ms/azure-cli), then sign in: az login")
-                    .hint("Without it: set azure_client_id and azure_client_secret of a service principal, or azure_use_msi = true on a machine of Azure"),
-            )
+            Failure::new("azure-cli: az is not installed: no folder of PATH has it")
+                .hint("Install the Azure CLI (https://aka.ms/azure-cli), then sign in: az login")
+                .hint("Without it: set azure_client_id and azure_client_secret of a service principal, or azure_use_msi = true on a machine of Azure")
+                .marked(NotSetUp)
         })?;
         Ok(self.az.get_or_init(|| found))
     }
@@ -246,14 +245,14 @@ impl Asking<'_> {
             _ => "az login".to_owned(),
         };
         if is_signed_out(said) {
-            return NotSetUp(Failure::new(format!("azure-cli: nobody is signed in to the Azure CLI: {said}")).hint(format!("To sign in: {login}"))).into();
+            let failure = Failure::new(format!("azure-cli: nobody is signed in to the Azure CLI: {said}"));
+            return failure.hint(format!("To sign in: {login}")).marked(NotSetUp).into();
         }
-        Ended(
-            Failure::new(format!("azure-cli: az gives no token for {resource}: {said}"))
-                .hint(format!("To sign in anew: {login}"))
-                .hint("To see who is signed in: az account show"),
-        )
-        .into()
+        Failure::new(format!("azure-cli: az gives no token for {resource}: {said}"))
+            .hint(format!("To sign in anew: {login}"))
+            .hint("To see who is signed in: az account show")
+            .marked(Ended::Grant)
+            .into()
     }
 
     /// Reads what the program printed.

@@ -84,15 +84,14 @@ fn explain(service: &Host, client_id: Option<&str>, error: anyhow::Error) -> any
         let failure = Failure::new(format!("azure-msi: {service} gives no token: {refusal} (HTTP status {})", refusal.status));
         return match (refusal.status, client_id) {
             (400 | 404, Some(id)) => {
-                Ended(failure.hint(format!("Check that the managed identity {} is assigned to this machine (azure_client_id)", crate::text::one_line(id))))
-                    .into()
+                let hint = format!("Check that the managed identity {} is assigned to this machine (azure_client_id)", crate::text::one_line(id));
+                failure.hint(hint).marked(Ended::Grant).into()
             }
-            (400 | 404, None) => Ended(
-                failure
-                    .hint("Assign a managed identity to this machine: az vm identity assign --name VM --resource-group GROUP")
-                    .hint("If it has several, name one of them: azure_client_id in the profile, or ARM_CLIENT_ID"),
-            )
-            .into(),
+            (400 | 404, None) => failure
+                .hint("Assign a managed identity to this machine: az vm identity assign --name VM --resource-group GROUP")
+                .hint("If it has several, name one of them: azure_client_id in the profile, or ARM_CLIENT_ID")
+                .marked(Ended::Grant)
+                .into(),
             _ => failure.into(),
         };
     }

@@ -92,5 +92,5 @@ fn explain(error: anyhow::Error, login: &str, forced: bool) -> anyhow::Error {
     } else {
         format!("{action}: {refused}. {advice}")
     };
-    Ended(Failure::new(words)).into()
+    Failure::new(words).marked(Ended::SignIn).into()
 }

@@ -49,5 +49,5 @@ fn explain(settings: &Settings, host: &Host, error: anyhow::Error) -> anyhow::Er
             failure = failure.hint(format!("{} comes from the {}", attr.name(), sourced.source.place()));
         }
     }
-    Ended(failure.hint("Check that the secret has not expired, and that the service principal belongs to this workspace or account")).into()
+    failure.hint("Check that the secret has not expired, and that the service principal belongs to this workspace or account").marked(Ended::Grant).into()
 }

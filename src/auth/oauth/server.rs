@@ -159,9 +159,11 @@ impl<'a> Server<'a> {
     /// # Errors
     /// If the host cannot be asked, has no such server, or names endpoints that no secret may be sent to.
     pub(crate) fn endpoints(&self) -> Result<Endpoints> {
-        if let Some(kept) = self.kept() {
-            return Ok(kept);
-        }
+        self.kept().map_or_else(|| self.found(), Ok)
+    }
+
+    /// As the host says now; kept for later runs.
+    fn found(&self) -> Result<Endpoints> {
         let found = self.find()?;
         self.keep(&found);
         Ok(found)
@@ -277,13 +279,11 @@ impl<'a> Server<'a> {
     pub(crate) fn token(&self, proof: &ClientProof<'_>, form: Vec<(&'static str, Secret)>, repeat: Repeat) -> Result<StoredToken> {
         let kept = self.kept();
         let was_kept = kept.is_some();
-        let endpoints = kept.map_or_else(|| self.endpoints(), Ok)?;
+        let endpoints = kept.map_or_else(|| self.found(), Ok)?;
         match self.token_at(&endpoints.token_endpoint, proof, form.clone(), repeat) {
             // The server has moved since its description was kept.
             Err(error) if was_kept && error.downcast_ref::<ApiError>().is_some_and(|refusal| matches!(refusal.status, 404 | 405)) => {
-                let found = self.find()?;
-                self.keep(&found);
-                self.token_at(&found.token_endpoint, proof, form, repeat)
+                self.token_at(&self.found()?.token_endpoint, proof, form, repeat)
             }
             other => other,
         }

@@ -6,17 +6,13 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use crate::auth::Lasting;
-use crate::commands::usage::{UsageError, invalid_argument};
-use crate::commands::{Arity, Command, arguments};
+use crate::commands::{Arity, Command, hand_over};
 use crate::config::attributes::Attr;
 use crate::config::file::DEFAULT_PROFILE;
 use crate::config::settings::Settings;
 use crate::context::Context;
 use crate::env;
-use crate::error::Failure;
-use crate::files;
-use crate::handover::{self, FORMATS, Parcel, Variable};
-use crate::ui::Audience;
+use crate::handover::{FORMATS, Parcel, Variable};
 
 pub(crate) static COMMAND: Command = Command {
     name: "env",
@@ -37,22 +33,12 @@ pub(crate) static COMMAND: Command = Command {
     arity: Arity::Ignored,
     hidden: false,
     usage_on_error: true,
-    flags: |command| {
-        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
-        let formats: Vec<String> = FORMATS.iter().map(|format| format!("{} ({})", format.name, format.about)).collect();
-        command.arg(arguments::value("format", names.join("|").leak(), &format!("How to write them: {}", formats.join(", "))))
-    },
+    flags: |command| command.arg(hand_over::flag(FORMATS)),
     run,
 };
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
-    let format = match arguments::text(matches, "format") {
-        None => FORMATS[0],
-        Some(name) => handover::find(name).ok_or_else(|| {
-            let known: Vec<&str> = handover::names().collect();
-            context.usage_error(UsageError::new(invalid_argument(name, "--format", &format!("accepted arguments are {}", known.join(", ")))))
-        })?,
-    };
+    let format = hand_over::chosen(context, matches, FORMATS)?;
     let mut selection = super::selection(context, matches)?;
     selection.fallback_profile = Some(DEFAULT_PROFILE);
     let settings = Settings::resolve(&selection, &context.env, &context.file)?;
@@ -84,28 +70,5 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     let variables = variables.into_iter().map(|(name, (value, secret))| Variable { name, value, secret }).collect();
     let made = (format.write)(&Parcel { credential: Some(&credential), variables })?;
-    // Where it is to go is asked before anything goes out.
-    let file = match &made.file {
-        None => None,
-        Some((variable, lines)) => {
-            let path = context.env.path(variable).ok_or_else(|| {
-                Failure::new(format!("{variable} is not set: --format {} is for a job that has a file there", format.name))
-                    .hint("To see the variables here: databricks auth env --format dotenv")
-            })?;
-            Some((path, lines))
-        }
-    };
-    if made.is_json {
-        context.ui.out_json_bare(&made.text)?;
-    } else {
-        context.ui.out(&made.text);
-    }
-    for remark in &made.remarks {
-        context.ui.warn(remark);
-    }
-    let Some((path, lines)) = file else { return Ok(()) };
-    if context.ui.flush()? == Audience::Gone {
-        return Err(Failure::new("nobody reads standard output, so the secrets could not be masked: nothing was written").into());
-    }
-    Ok(files::append_lines(&path, lines)?)
+    hand_over::bring(context, format, &made)
 }

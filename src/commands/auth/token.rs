@@ -101,9 +101,9 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
         Ok(credential) => return Ok(credential),
         Err(error) => error,
     };
-    // A service principal whose secret is refused has no use for a browser.
-    let has_ended = error.is::<Ended>() && settings.text(Attr::AuthType) == Some("databricks-cli");
-    let is_signed_out = error.is::<NoSignIn>() || has_ended || error.downcast_ref::<Unconfigured>().is_some_and(|unconfigured| unconfigured.signed_out);
+    let unconfigured: Option<&Unconfigured> = Failure::mark(&error);
+    let signed_out = unconfigured.filter(|unconfigured| unconfigured.signed_out);
+    let is_signed_out = error.is::<NoSignIn>() || Failure::mark(&error) == Some(&Ended::SignIn) || signed_out.is_some();
     if is_signed_out && context.ui.can_prompt() {
         let host = settings.host()?;
         let (profile, place) = (settings.text(Attr::Profile), host.as_ref().map(ToString::to_string).unwrap_or_default());
@@ -116,17 +116,14 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
     }
     let advice = match error.downcast_ref::<NoSignIn>() {
         Some(NoSignIn { advice }) => Some(*advice),
-        None => error
-            .downcast_ref::<Unconfigured>()
-            .filter(|unconfigured| unconfigured.signed_out)
-            .map(|_| "no cached credentials; run `databricks auth login` to sign in"),
+        None => signed_out.map(|_| "no cached credentials; run `databricks auth login` to sign in"),
     };
     match advice {
         // Compat: old SDKs go on to other auth types where they find these words.
         Some(advice) => {
             let host = settings.host()?.map(|host| host.to_string()).unwrap_or_default();
             let login = settings.text(Attr::Profile).map_or_else(|| format!("--host {host}"), |name| format!("--profile {}", text::one_line(name)));
-            let beside = error.downcast_ref::<Unconfigured>().map_or(&[][..], |unconfigured| &unconfigured.beside);
+            let beside = unconfigured.map_or(&[][..], |unconfigured| &unconfigured.beside);
             let failure = Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
                 .hint(format!("To sign in: databricks auth login {login}"));
             Err(beside.iter().fold(failure, Failure::hint).into())

@@ -35,7 +35,13 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             while !session.is_gone() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            if session.is_gone() { Ok(()) } else { Err(Failure::new(format!("session {id} did not go")).into()) }
+            if session.is_gone() {
+                Ok(())
+            } else {
+                Err(Failure::new(format!("session {id} did not go within 5 seconds"))
+                    .hint("See whether it is still there: databricks session list; then try again")
+                    .into())
+            }
         });
         match outcome {
             Ok(()) => context.ui.note(&format!("Session {id} has ended.")),

@@ -203,8 +203,8 @@ fn signed_in(context: &Context<'_>, given: Option<&str>) -> Result<Option<(Origi
             Err(error) => error,
         };
         let needs_sign_in = error.is::<NoSignIn>()
-            || error.is::<Ended>()
-            || error.downcast_ref::<Unconfigured>().is_some_and(|unconfigured| unconfigured.signed_out || origin.host.is_some());
+            || Failure::mark(&error) == Some(&Ended::SignIn)
+            || Failure::mark::<Unconfigured>(&error).is_some_and(|unconfigured| unconfigured.signed_out || origin.host.is_some());
         context.ui.note(&format!("{error:#}"));
         let first = if needs_sign_in { "Sign in with the browser" } else { "Retry" };
         let choices = [first, "Choose another workspace", "None: go on without a session"].map(Choice::new);
