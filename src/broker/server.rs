@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::connection::{Connection, Phase, Stream};
 use super::lifetime::{Lifetime, pause};
 use super::poller::Poller;
 use super::request::{self, LARGEST_HEAD, Piece, Request};
@@ -365,8 +365,7 @@ impl Broker {
             self.free.push(place);
             return;
         }
-        self.connections[place] =
-            Some(Connection { stream, came: Vec::new(), left: Vec::new(), phase: Phase::Idle, since: now.steady, is_last: false, is_writing: false });
+        self.connections[place] = Some(Connection::new(stream, now.steady));
         self.advance(place, now);
     }
 
@@ -682,111 +681,4 @@ pub(crate) fn is_own_user(stream: &UnixStream) -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn is_own_user(_: &UnixStream) -> bool {
     true
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn set_nonblocking(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_nonblocking(true),
-            Self::Unix(stream) => stream.set_nonblocking(true),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing of a request is there.
-    Idle,
-    /// A part of one is.
-    Reading,
-    /// The token of this entry is being fetched.
-    Waiting(usize),
-    Over,
-}
-
-/// One connection, for as many requests as it likes.
-struct Connection {
-    stream: Stream,
-    /// What came and was not answered yet.
-    came: Vec<u8>,
-    /// What the other side did not take yet.
-    left: Vec<u8>,
-    phase: Phase,
-    /// When it last began something.
-    since: Instant,
-    /// Whether it ends with the answer.
-    is_last: bool,
-    is_writing: bool,
-}
-
-impl Connection {
-    /// Sends an answer as far as that goes; the rest is kept.
-    fn send(&mut self, answer: &[u8]) {
-        let sent = if self.left.is_empty() { self.put(answer) } else { Some(0) };
-        match sent {
-            Some(sent) => self.left.extend_from_slice(&answer[sent..]),
-            None => self.phase = Phase::Over,
-        }
-        if self.is_last && self.left.is_empty() {
-            self.phase = Phase::Over;
-        }
-    }
-
-    /// Sends what is left; `false` if the other side is gone.
-    fn flush(&mut self) -> bool {
-        if self.left.is_empty() {
-            return true;
-        }
-        let left = Zeroizing::new(std::mem::take(&mut self.left));
-        let Some(sent) = self.put(&left) else { return false };
-        self.left.extend_from_slice(&left[sent..]);
-        if self.is_last && self.left.is_empty() {
-            self.phase = Phase::Over;
-        }
-        true
-    }
-
-    /// How much could be sent; `None` if the other side is gone.
-    fn put(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
-                Ok(0) => return None,
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return None,
-            }
-        }
-        Some(sent)
-    }
 }
