@@ -5,27 +5,30 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ArgMatches;
-use serde::Deserialize;
+
+use profile::Keeping;
+use wish::Wish;
+use workspace::{choose_workspace, introspect};
 
 use crate::auth::methods::databricks_cli::{self, METHOD};
 use crate::auth::oauth::login::{self, Desk, Ending, Granted};
 use crate::auth::oauth::server::{HostDescription, Server};
 use crate::auth::{Credential, Ports, Want};
-use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments, cluster_picker};
-use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::file::{DEFAULT_PROFILE, ProfileFile};
-use crate::config::plain;
+use crate::config::attributes::Attr;
+use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, read_switch};
 use crate::context::{Context, Workspace};
-use crate::duration;
 use crate::env;
 use crate::error::Failure;
-use crate::host::{AddressIds, Host};
-use crate::http::Request;
+use crate::host::Host;
 use crate::storage::{self, Lock, LockUnavailable, Mode, OpenedForLogin, Pin, StoredToken};
 use crate::text;
-use crate::ui::prompt::{Cancelled, Choice};
+use crate::ui::prompt::Cancelled;
+
+mod profile;
+mod wish;
+mod workspace;
 
 pub(crate) static COMMAND: Command = Command {
     name: "login",
@@ -61,30 +64,8 @@ pub(crate) static COMMAND: Command = Command {
 
 /// How long a person may take, unless told.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
-/// How long to wait for a refresh of another process before the new token is stored.
-const STORE_PATIENCE: Duration = Duration::from_secs(40);
 /// For what is only nice to know.
 const BEST_EFFORT: Duration = Duration::from_secs(5);
-/// Compat: as many workspaces as the official CLI offers.
-const MOST_WORKSPACES: usize = 50;
-/// What a profile has for serverless compute.
-const SERVERLESS: &str = "auto";
-
-/// What is to be signed in to, and how.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-struct Wish {
-    profile: Option<String>,
-    host: Option<Host>,
-    account_id: Option<String>,
-    workspace_id: Option<String>,
-    scopes: Option<String>,
-    timeout: Option<Duration>,
-    configure_cluster: bool,
-    configure_serverless: bool,
-    skip_workspace: bool,
-    no_browser: bool,
-}
 
 /// The sign-in that is to be kept.
 struct Target {
@@ -102,123 +83,6 @@ struct Target {
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let wish = Wish::of(context, matches)?;
     sign_in(context, wish)
-}
-
-impl Wish {
-    fn of(context: &Context<'_>, matches: &ArgMatches) -> Result<Self> {
-        let text = |name| arguments::text(matches, name).map(str::trim).filter(|given| !given.is_empty()).map(ToOwned::to_owned);
-        let timeout = match text("timeout") {
-            None => None,
-            Some(given) => {
-                let seconds =
-                    duration::seconds(&given).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&given, "--timeout", &reason))))?;
-                Some(Duration::from_secs(seconds.unsigned_abs()))
-            }
-        };
-        let mut wish = Self {
-            profile: context.globals.profile.clone(),
-            host: None,
-            account_id: text("account-id"),
-            workspace_id: text("workspace-id"),
-            scopes: text("scopes"),
-            timeout,
-            configure_cluster: arguments::is_on(matches, "configure-cluster"),
-            configure_serverless: arguments::is_on(matches, "configure-serverless"),
-            skip_workspace: arguments::is_on(matches, "skip-workspace"),
-            no_browser: arguments::is_on(matches, "no-browser"),
-        };
-        if wish.configure_cluster && wish.configure_serverless {
-            return Err(Failure::new("please either configure serverless or cluster, not both").into());
-        }
-        let mut address = text("host");
-        if let Some(word) = arguments::positionals(matches).first() {
-            if address.is_some() || wish.profile.is_some() {
-                return Err(Failure::new(format!(
-                    "argument {} cannot be combined with --host or --profile. Use the --host and --profile flags instead",
-                    text::quoted(word)
-                ))
-                .into());
-            }
-            if context.file.section(word)?.is_some_and(|fields| !fields.is_empty()) {
-                wish.profile = Some((*word).to_owned());
-            } else if super::token::looks_like_a_host(word) {
-                address = Some((*word).to_owned());
-            } else {
-                let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
-                let hint = crate::config::file::hint_of_profiles(&context.file, word);
-                let failure = hint.into_iter().fold(failure, Failure::hint);
-                return Err(failure.hint(format!("To make it: databricks auth login --profile {}", text::one_line(&text::shortened(word, 80)))).into());
-            }
-        }
-        if let Some(address) = address {
-            wish.take_address(&address)?;
-        } else if wish.profile.is_none() && wish.host.is_none() {
-            wish.profile = context.env.get(env::CONFIG_PROFILE).map(ToOwned::to_owned);
-        }
-        Ok(wish)
-    }
-
-    /// A host as it is typed, or copied from the browser with the ids in its query.
-    fn take_address(&mut self, address: &str) -> Result<()> {
-        let (host, AddressIds { workspace_id, account_id }) = Host::parse_address(address)?;
-        self.host = Some(host);
-        self.workspace_id = self.workspace_id.take().or(workspace_id);
-        self.account_id = self.account_id.take().or(account_id);
-        Ok(())
-    }
-
-    /// Lets the person choose where nothing was given.
-    fn choose(&mut self, context: &Context<'_>) -> Result<()> {
-        let profiles = context.file.profiles()?;
-        let default = context.file.default_profile()?;
-        let mut rows: Vec<(Choice, &str)> = profiles
-            .iter()
-            .map(|profile| {
-                let place = match (profile.get(Attr::Host), profile.get(Attr::AccountId)) {
-                    (Some(host), _) => format!("({host})"),
-                    (None, account) => format!("(account: {})", account.unwrap_or_default()),
-                };
-                let mark = if default.as_deref() == Some(profile.name) { " [default]" } else { "" };
-                (Choice::new(profile.name).detail(format!("{place}{mark}")), profile.name)
-            })
-            .collect();
-        if let Some(first) = rows.iter().position(|(_, name)| default.as_deref() == Some(*name)) {
-            rows[..=first].rotate_right(1);
-        }
-        let label = if rows.is_empty() { "How would you like to log in?" } else { "Select a profile" };
-        let mut choices: Vec<Choice> = rows.iter().map(|(choice, _)| choice.clone()).collect();
-        choices.extend(["+ Create a new profile", "→ Enter a host URL manually"].map(Choice::new));
-        let chosen = context.ui.prompter().choose(label, &choices, true)?;
-        if let Some((_, name)) = rows.get(chosen) {
-            context.ui.note(&format!("Using profile: {}", text::one_line(name)));
-            self.profile = Some((*name).to_owned());
-        } else if chosen > rows.len() {
-            context.ui.note("Example: https://<databricks-instance>.cloud.databricks.com");
-            let check = |typed: &str| Host::parse(typed).map(|_| typed.to_owned()).map_err(|failure| failure.to_string());
-            let address = context.ui.prompter().text("Databricks host", None, &check)?;
-            self.take_address(&address)?;
-        }
-        Ok(())
-    }
-
-    /// The name under which the sign-in is remembered; `None` where nobody can be asked and none was given.
-    fn name(&self, context: &Context<'_>) -> Result<Option<String>> {
-        if let Some(name) = &self.profile {
-            plain::check_profile_name(name)?;
-            return Ok(Some(name.clone()));
-        }
-        if !context.ui.can_prompt() {
-            return Ok(None);
-        }
-        let proposal = match (&self.account_id, &self.host) {
-            (Some(account), _) => format!("ACCOUNT-{account}"),
-            (None, Some(host)) => host.name().split('.').next().unwrap_or_default().trim_matches(['[', ']', ':']).to_owned(),
-            (None, None) => DEFAULT_PROFILE.to_owned(),
-        };
-        let proposal = if plain::check_profile_name(&proposal).is_ok() { proposal } else { DEFAULT_PROFILE.to_owned() };
-        let check = |typed: &str| plain::check_profile_name(typed.trim()).map(|()| typed.trim().to_owned()).map_err(|failure| failure.to_string());
-        context.ui.prompter().text("Databricks profile name", Some(&proposal), &check).map(Some)
-    }
 }
 
 /// Signs in again to what a profile or a host stands for: for commands that find no sign-in while somebody sits at the terminal.
@@ -548,207 +412,6 @@ fn connect(context: &Context<'_>, target: &Target, token: &StoredToken, limit: O
     Workspace::connect(Settings::of_values(&values), credential, context.caller(), limit)
 }
 
-/// What `/api/2.0/tokens/introspect` says of the caller's token.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Introspection {
-    principal_context: PrincipalContext,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PrincipalContext {
-    authentication_scope: AuthenticationScope,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct AuthenticationScope {
-    account_id: serde_json::Value,
-    workspace_id: serde_json::Value,
-}
-
-/// Fills in the ids that the host did not tell, if the token's own server does. Best effort.
-fn introspect(context: &Context<'_>, target: &mut Target, token: &StoredToken) {
-    let asked = connect(context, target, token, Some(BEST_EFFORT))
-        .and_then(|workspace| workspace.send_bare(&Request::get("/api/2.0/tokens/introspect")))
-        .and_then(|response| Ok(response.json::<Introspection>()?));
-    let Ok(Introspection { principal_context: PrincipalContext { authentication_scope: scope } }) = asked else { return };
-    target.account_id = target.account_id.take().or_else(|| id_of(&scope.account_id));
-    if !target.is_console {
-        target.workspace_id = target.workspace_id.take().or_else(|| id_of(&scope.workspace_id));
-    }
-}
-
-/// An id as text, whether it came as text or as a number; one that could not be written to a profile is none.
-fn id_of(value: &serde_json::Value) -> Option<String> {
-    let id = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    let is_id = !value.is_null() && !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    is_id.then_some(id)
-}
-
-/// A workspace as the account lists it.
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the API")]
-struct Listed {
-    workspace_id: serde_json::Value,
-    #[serde(default)]
-    workspace_name: String,
-    #[serde(default)]
-    workspace_status: Option<String>,
-}
-
-/// Chooses a workspace of the account, where there are several and none is named.
-fn choose_workspace(context: &Context<'_>, wish: &Wish, target: &mut Target, token: &StoredToken, was_account_only: bool) -> Result<()> {
-    let Some(account) = target.account_id.as_deref().filter(|_| target.is_account_wide) else { return Ok(()) };
-    if target.workspace_id.is_some() || wish.skip_workspace || target.is_console || was_account_only {
-        return Ok(());
-    }
-    if !context.ui.can_prompt() {
-        context.ui.note("To use workspace commands, set workspace_id in your profile or pass --workspace-id.");
-        return Ok(());
-    }
-    let listed = connect(context, target, token, None)
-        .and_then(|workspace| workspace.send_bare(&Request::get(format!("/api/2.0/accounts/{account}/workspaces"))))
-        .and_then(|response| Ok(response.json::<Vec<Listed>>()?));
-    let rows: Vec<(String, Choice)> = match listed {
-        Ok(listed) => listed
-            .into_iter()
-            .filter(|workspace| workspace.workspace_status.as_deref().is_none_or(|status| status == "RUNNING"))
-            .filter_map(|workspace| {
-                let id = id_of(&workspace.workspace_id)?;
-                Some((id.clone(), Choice::new(workspace.workspace_name).detail(format!("({id})"))))
-            })
-            .take(MOST_WORKSPACES)
-            .collect(),
-        Err(error) => {
-            context.ui.warn(&format!("the workspaces of the account cannot be listed: {error:#}"));
-            let check = |typed: &str| {
-                let id = typed.trim();
-                if id.bytes().all(|byte| byte.is_ascii_digit()) { Ok(id.to_owned()) } else { Err("a workspace ID is a number".to_owned()) }
-            };
-            let id = context.ui.prompter().text("Enter workspace ID (empty to skip)", None, &check)?;
-            target.workspace_id = Some(id).filter(|id| !id.is_empty());
-            return Ok(());
-        }
-    };
-    target.workspace_id = match rows.as_slice() {
-        [] => None,
-        [(id, choice)] => {
-            context.ui.note(&format!("Auto-selected workspace {} ({id})", text::quoted(&choice.label)));
-            Some(id.clone())
-        }
-        several => {
-            let mut choices: Vec<Choice> = several.iter().map(|(_, choice)| choice.clone()).collect();
-            choices.push(Choice::new("Skip (account-level access only)"));
-            let chosen = context.ui.prompter().choose("Select a workspace", &choices, true)?;
-            several.get(chosen).map(|(id, _)| id.clone())
-        }
-    };
-    Ok(())
-}
-
-/// What is written where.
-struct Keeping<'a> {
-    context: &'a Context<'a>,
-    opened: &'a OpenedForLogin,
-    name: Option<&'a str>,
-    target: &'a Target,
-    present: &'a Present<'a>,
-    /// Whether the profile had this host before.
-    is_same: bool,
-}
-
-impl Keeping<'_> {
-    /// Stores the token and writes the profile, in an order in which no crash leaves a token under the profile of another host.
-    fn keep(&self, wish: &Wish, cluster: Option<&str>, token: &StoredToken, renewed: bool) -> Result<()> {
-        let keys = self.target.keys(self.name, self.opened.mode);
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let store = &self.opened.store;
-        if renewed {
-            // With refreshes kept out: one of the old sign-in must not overwrite the new one.
-            let lock = Lock::acquire(&self.context.env, &databricks_cli::lock_name(&self.target.host), STORE_PATIENCE)?;
-            if self.is_same || self.name.is_none() {
-                store.save(&lock, &keys, token, None)?;
-                self.write_profile(wish, cluster)?;
-            } else {
-                store.remove(&lock, &keys[..1])?;
-                self.write_profile(wish, cluster)?;
-                store.save(&lock, &keys, token, None)?;
-            }
-        } else {
-            self.write_profile(wish, cluster)?;
-        }
-        for notice in store.notices() {
-            self.context.ui.warn(&notice);
-        }
-        if self.opened.pin == Some(Pin::Secure) {
-            self.context.file.set_auth_storage(Pin::Secure.value())?;
-        }
-        Ok(())
-    }
-
-    fn write_profile(&self, wish: &Wish, cluster: Option<&str>) -> Result<()> {
-        let Some(name) = self.name else { return Ok(()) };
-        let target = self.target;
-        let mut set = vec![(Attr::Host, target.host.as_str()), (Attr::AuthType, METHOD.name)];
-        let scopes = wish.scopes.as_deref().or_else(|| self.present.get(Attr::Scopes));
-        for (attr, value) in [
-            (Attr::ClusterId, cluster),
-            (Attr::ServerlessComputeId, wish.configure_serverless.then_some(SERVERLESS)),
-            (Attr::AccountId, target.account_id.as_deref()),
-            (Attr::WorkspaceId, target.workspace_id.as_deref()),
-            (Attr::Scopes, scopes),
-        ] {
-            set.extend(value.map(|value| (attr, value)));
-        }
-        set.sort_by_key(|(attr, _)| *attr as usize);
-        let is_set = |attr: Attr| set.iter().any(|(own, _)| *own == attr);
-        let mut removed: Vec<&str> = ATTRIBUTES
-            .iter()
-            .filter(|row| !is_set(row.attr))
-            .filter(|row| {
-                is_replaced(row.attr)
-                    || (belongs_to_host(row.attr) && (target.is_discovered || !self.is_same))
-                    || (row.attr == Attr::WorkspaceId && target.is_account_wide)
-                    || (row.attr == Attr::ClusterId && is_set(Attr::ServerlessComputeId))
-                    || (row.attr == Attr::ServerlessComputeId && is_set(Attr::ClusterId))
-            })
-            .flat_map(|row| [row.name].into_iter().chain(row.alias))
-            .collect();
-        // Compat: a key of old versions, which would make SDKs take the host for another kind.
-        removed.push("experimental_is_unified_host");
-        let written = self.context.file.save(name, &set, &removed)?;
-        if let Some(mode) = written.tightened_from {
-            let path = self.context.file.path()?.display();
-            self.context.ui.note(&format!("{path} could be read by others (mode {mode:04o}); now only you can (0600)."));
-        }
-        Ok(())
-    }
-}
-
-/// Whether a sign-in takes the place of what this attribute says: other ways to authenticate.
-fn is_replaced(attr: Attr) -> bool {
-    let name = attr.name();
-    matches!(
-        attr,
-        Attr::Token
-            | Attr::Username
-            | Attr::Password
-            | Attr::MetadataServiceUrl
-            | Attr::ClientId
-            | Attr::ClientSecret
-            | Attr::DatabricksIdTokenFilepath
-            | Attr::OidcTokenEnv
-    ) || name.starts_with("google_")
-        || (name.starts_with("azure_") && attr != Attr::AzureEnvironment)
-}
-
-/// Whether the attribute means something at one host only.
-fn belongs_to_host(attr: Attr) -> bool {
-    matches!(attr, Attr::AccountId | Attr::WorkspaceId | Attr::ClusterId | Attr::ServerlessComputeId | Attr::WarehouseId | Attr::DiscoveryUrl)
-}
-
 /// Says what came of it; who it is for is asked of the workspace, for a moment only.
 fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &StoredToken) {
     if let Some(name) = name {
@@ -769,37 +432,6 @@ fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &St
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn other_ways_to_authenticate_go_and_the_rest_stays() {
-        let replaced: Vec<&str> = ATTRIBUTES.iter().filter(|row| is_replaced(row.attr)).map(|row| row.name).collect();
-        for name in [
-            "token",
-            "username",
-            "password",
-            "metadata_service_url",
-            "google_credentials",
-            "azure_client_secret",
-            "client_id",
-            "client_secret",
-            "oidc_token_env",
-        ] {
-            assert!(replaced.contains(&name), "{name} must go");
-        }
-        for name in ["host", "cluster_id", "warehouse_id", "scopes", "azure_environment", "databricks_cli_path", "http_timeout_seconds", "auth_type"] {
-            assert!(!replaced.contains(&name), "{name} must stay");
-        }
-    }
-
-    #[test]
-    fn ids_are_text_that_a_profile_can_hold() {
-        let id = |json: &str| id_of(&serde_json::from_str(json).unwrap());
-        assert_eq!(id("900800700600").as_deref(), Some("900800700600"));
-        assert_eq!(id("\"a-1\"").as_deref(), Some("a-1"));
-        for odd in ["null", "\"\"", "\"a\\n[evil]\"", "{}", "1.5", "-0.1e9", "[1]"] {
-            assert_eq!(id(odd), None, "{odd}");
-        }
-    }
 
     #[test]
     fn tokens_are_kept_under_the_profile_and_in_the_file_under_the_host() {
