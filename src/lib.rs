@@ -11,7 +11,7 @@
 //! | `rest`, `handover`, `broker` | the REST API as tables; forms in which a credential is handed over; the local token server and the folders of sessions |
 //! | `auth` | auth types, the chain that picks one |
 //! | `http`, `config`, `storage`, `ui` | requests; profile file and settings; token stores; prompts and output |
-//! | `secret`, `text`, `json`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
+//! | `secret`, `signals`, `text`, `json`, `error`, `host`, `env`, `clock`, `duration`, `files` | foundations, one concern each |
 
 #![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used, clippy::panic))]
 
@@ -35,6 +35,7 @@ mod lakebase;
 mod report;
 mod rest;
 mod secret;
+mod signals;
 mod storage;
 mod text;
 mod ui;
@@ -60,6 +61,8 @@ pub fn run() -> ExitCode {
     let ui = Ui::new(&env);
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let outcome = dispatch(env, &ui, &arguments).and_then(|code| ui.flush().map(|_| code));
+    // Another thread may be about to keep what it has just got.
+    signals::settle();
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -25,6 +25,7 @@ use crate::files::{self, Care};
 use crate::host::{self, Host};
 use crate::http::{ApiError, Client, Part, Repeat, Request};
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::storage::StoredToken;
 use crate::text;
 
@@ -186,7 +187,7 @@ impl Identity<'_> {
         let parts: Vec<&str> = self.parts.iter().copied().chain([resource]).collect();
         let none = Secret::new("");
         let key = session::minted_key(self.method, host, &parts, self.secret.unwrap_or(&none));
-        let renew = |_: Option<&StoredToken>| (self.mint)(resource);
+        let renew = |_: Option<&StoredToken>, _: &Hold| (self.mint)(resource);
         session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)
     }
 

@@ -15,6 +15,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, Repeat};
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::text;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -38,7 +39,7 @@ pub(crate) fn credential(settings: &Settings, host: Host, ports: &Ports<'_>, sou
     let client_id = settings.text(Attr::ClientId);
     let scopes = settings.scopes().join(" ");
     let server = Server::of(settings, &host, ports);
-    let renew = |_: Option<&_>| {
+    let renew = |_: Option<&_>, _: &Hold| {
         let id_token = (source.id_token)(&server).map_err(|error| error.context(source.method))?;
         let form = vec![
             ("grant_type", Secret::new(GRANT)),

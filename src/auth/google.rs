@@ -30,6 +30,7 @@ use crate::files;
 use crate::host::Host;
 use crate::http::{ApiError, Repeat, Request, Sign, Verb};
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::storage::StoredToken;
 use crate::text;
 
@@ -269,7 +270,7 @@ pub(crate) fn credential(
 ) -> Result<Credential> {
     let kept = |kind: &str, mint: Mint<'_>| {
         let key = session::minted_key(method, &host, &[kind, who], secret);
-        let renew = |_: Option<&StoredToken>| mint();
+        let renew = |_: Option<&StoredToken>, _: &Hold| mint();
         session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)
     };
     let bearer = kept("id token of", id_token).map_err(|error| error.context(method))?;

@@ -5,6 +5,7 @@
 //!
 //! A process that dies frees its lock, because the lock is the system's. If renewing fails while the old token lives, the old one is handed out, and the user is told.
 
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,7 +17,9 @@ use crate::clock;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::storage::{self, Lock, Opened, Saved, StoredToken};
+use crate::ui;
 
 /// Life that must be left unless somebody asks for more, if the token lives long enough for that.
 const USUAL_REST: SignedDuration = SignedDuration::from_mins(5);
@@ -35,8 +38,8 @@ pub(crate) struct Slot<'a> {
     pub(crate) lock: &'a str,
     /// Whether renewing spends what is in the store: then nothing is renewed that could not be stored.
     pub(crate) spends: bool,
-    /// Makes the next token; where that spends something, of the present one, which is then there.
-    pub(crate) renew: &'a dyn Fn(Option<&StoredToken>) -> Result<StoredToken>,
+    /// Makes the next token; where that spends something, of the present one, which is then there. It begins the hold before the request that spends.
+    pub(crate) renew: &'a dyn Fn(Option<&StoredToken>, &Hold) -> Result<StoredToken>,
 }
 
 /// A token that lives, and what the user should know of how it was had.
@@ -94,13 +97,13 @@ pub(crate) fn living(slot: &Slot<'_>, ports: &Ports<'_>) -> Result<Living> {
         Ok(opened) => opened,
         Err(error) if slot.spends => return Err(error),
         // What can be minted at any time needs no place.
-        Err(_) => return (slot.renew)(None).map(Living::quietly),
+        Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let held = match find(slot, &opened) {
         Ok(held) => held,
         Err(error) if slot.spends => return Err(error),
         Err(error) => {
-            let token = (slot.renew)(None)?;
+            let token = (slot.renew)(None, &Hold::new(say))?;
             return Ok(Living { token, remarks: vec![format!("tokens cannot be kept between runs: {error:#}")] });
         }
     };
@@ -129,7 +132,7 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
     let lock = match Lock::acquire(ports.env, slot.lock, PATIENCE) {
         Ok(lock) => lock,
         Err(error) if slot.spends => return fall_back(held, ports.want, error),
-        Err(_) => return (slot.renew)(None).map(Living::quietly),
+        Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let before = held.map(|(_, token)| token.access_token);
     let held = find(slot, opened)?;
@@ -152,7 +155,9 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
         return fall_back(held, ports.want, error);
     }
     let key = held.as_ref().map_or(&slot.keys[0], |(key, _)| key);
-    match (slot.renew)(old) {
+    // A process that ends between the reply and the store would take the sign-in with it.
+    let hold = Hold::new(say);
+    match (slot.renew)(old, &hold) {
         Ok(token) => {
             let outcome = opened.store.save(&lock, &[key], &token, spent);
             let mut remarks = opened.store.notices();
@@ -179,6 +184,13 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
             }
             fall_back(held, ports.want, error)
         }
+    }
+}
+
+/// To the person at the terminal, if there is one.
+fn say(message: &str) {
+    if io::stderr().is_terminal() {
+        ui::aside(message);
     }
 }
 
@@ -289,7 +301,7 @@ mod tests {
                 storage: &|| Ok(CHOICE),
                 want,
             };
-            let renew = |held: Option<&StoredToken>| {
+            let renew = |held: Option<&StoredToken>, _: &Hold| {
                 let number = self.renewals.fetch_add(1, Ordering::SeqCst) + 1;
                 outcome(held.and_then(|held| held.refresh_token.as_ref()).map(Secret::expose).unwrap_or_default(), number)
             };

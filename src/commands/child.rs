@@ -14,6 +14,7 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 use crate::commands::Exit;
 use crate::context::Context;
+use crate::signals;
 use crate::text;
 
 /// Signals that are meant for the program, whoever of us two gets them.
@@ -37,7 +38,8 @@ impl Signals {
     /// From now on signals that would end this process, and the end of its children, are told here. What is ignored stays so (`nohup`).
     pub(super) fn take() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let ignored = ignored();
+        let ignored = signals::ignored();
+        signals::owned(PASSED_ON);
         let wanted = PASSED_ON.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).chain([SIGCHLD]);
         Ok(Self { delivery: SignalDelivery::with_pipe(read, write, WithRawSiginfo, wanted)? })
     }
@@ -60,13 +62,6 @@ impl Signals {
         let _ready = rustix::event::poll(&mut sources, None);
         self.came()
     }
-}
-
-/// The signals that whoever started us wants ignored, one bit each.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
-    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
 }
 
 /// Whether the signal asks this process to end.

@@ -316,11 +316,17 @@ impl Signals {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         let child: Arc<Mutex<Option<u32>>> = Arc::default();
         let seen = child.clone();
-        let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+        let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+        crate::signals::owned(&wanted);
+        let mut signals = signal_hook::iterator::Signals::new(wanted)?;
         // The terminal sends these to psql itself.
         let is_terminal = std::io::stdin().is_terminal();
         std::thread::spawn(move || {
             for signal in signals.forever() {
+                if seen.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                    // This process may be renewing what psql is to get.
+                    crate::signals::settle();
+                }
                 let child = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 let Some(pid) = child.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) else {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);

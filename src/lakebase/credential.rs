@@ -14,6 +14,7 @@ use crate::http::{Repeat, Request, Verb};
 use crate::lakebase::target::{Resource, Target};
 use crate::rest::random_id;
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::storage::StoredToken;
 
 /// What a password lives where its reply does not say it.
@@ -57,7 +58,7 @@ pub(crate) fn mint(workspace: &Workspace, resource: &Resource) -> Result<StoredT
 /// As [`mint`].
 pub(crate) fn living(context: &Context<'_>, workspace: &Workspace, target: &Target, want: Want) -> Result<StoredToken> {
     let key = format!("lakebase {} of {} at {}", target.resource.name(), identity(workspace, target)?, workspace.credential.host);
-    let renew = |_: Option<&StoredToken>| mint(workspace, &target.resource);
+    let renew = |_: Option<&StoredToken>, _: &Hold| mint(workspace, &target.resource);
     let slot = Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew };
     let Living { token, remarks } = context.with_ports(want, |ports| session::living(&slot, ports))?;
     for remark in remarks {

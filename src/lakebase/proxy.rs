@@ -198,6 +198,7 @@ impl Signals {
     #[cfg(unix)]
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        crate::signals::owned(&[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]);
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

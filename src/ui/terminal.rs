@@ -4,16 +4,14 @@
 //! panic or a hang-up the terminal is as it was; a terminal that is gone ends the question; text of others cannot speak to the terminal.
 
 use std::io;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
-use signal_hook::{flag, low_level};
+use signal_hook::consts::{SIGCONT, SIGINT, SIGTSTP, SIGWINCH};
+use signal_hook::low_level;
 use zeroize::Zeroizing;
 
 use super::editor::{Effect, Line};
@@ -23,6 +21,7 @@ use super::prompt::{Cancelled, Check, Choice, Meanwhile, Prompter, means_yes, no
 use super::{columns, fitted, held, write_fully};
 use crate::error::Failure;
 use crate::secret::Secret;
+use crate::signals::Watch;
 use crate::text;
 
 /// How long the rest of a key may take after its ESC; a person is slower, a line is faster.
@@ -334,7 +333,7 @@ enum Wake {
 
 /// A terminal in raw mode.
 struct Session {
-    watch: &'static Watch,
+    watch: Watch,
     decoder: Decoder,
     buffer: Zeroizing<[u8; 1024]>,
     at: usize,
@@ -352,8 +351,7 @@ impl Session {
                 inner(panic);
             }));
         });
-        let watch = Watch::get()?;
-        watch.begin();
+        let watch = Watch::begin(&[SIGTSTP, SIGCONT, SIGWINCH])?;
         let session = Self { watch, decoder: Decoder::default(), buffer: Zeroizing::new([0; 1024]), at: 0, end: 0 };
         enter_raw()?;
         Ok(session)
@@ -361,9 +359,8 @@ impl Session {
 
     /// Ends raw mode; a signal that came in the last moment is not lost.
     fn close(self) -> Result<(), Stop> {
-        let watch = self.watch;
         drop(self);
-        watch.deadly().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
+        Watch::deadly().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }
 
     /// Waits for input or for a reason to draw again.
@@ -377,22 +374,22 @@ impl Session {
             if meanwhile.as_mut().is_some_and(|meanwhile| meanwhile.turn()) {
                 return Ok(Wake::Settled);
             }
-            if let Some(signal) = self.watch.deadly() {
+            if let Some(signal) = Watch::deadly() {
                 return Err(Stop::Signal(signal));
             }
-            if self.watch.take(SIGTSTP) {
-                self.suspend()?;
+            if Watch::take(SIGTSTP) {
+                Self::suspend()?;
                 return Ok(Wake::Redraw);
             }
-            if self.watch.take(SIGCONT) {
+            if Watch::take(SIGCONT) {
                 enter_raw()?;
                 return Ok(Wake::Redraw);
             }
-            if self.watch.take(SIGWINCH) {
+            if Watch::take(SIGWINCH) {
                 return Ok(Wake::Redraw);
             }
             let stdin = io::stdin();
-            let mut sources = vec![PollFd::new(&stdin, PollFlags::IN), PollFd::new(&self.watch.bell, PollFlags::IN)];
+            let mut sources = vec![PollFd::new(&stdin, PollFlags::IN), PollFd::new(self.watch.bell, PollFlags::IN)];
             let limit = meanwhile.as_ref().map(|meanwhile| {
                 sources.extend(meanwhile.sources());
                 let patience = meanwhile.patience() + Duration::from_millis(1);
@@ -406,7 +403,7 @@ impl Session {
             let [input, bell] = [0, 1].map(|index| sources.get(index).is_some_and(|source| !source.revents().is_empty()));
             drop(sources);
             if bell {
-                self.watch.silence();
+                Watch::silence();
             } else if input && self.fill()? {
                 return Ok(Wake::Input);
             }
@@ -414,11 +411,11 @@ impl Session {
     }
 
     /// Stops as Ctrl-Z stops other programs, with the terminal in order, and comes back.
-    fn suspend(&mut self) -> Result<(), Stop> {
+    fn suspend() -> Result<(), Stop> {
         draw("\n")?;
         restore();
         low_level::emulate_default_handler(SIGTSTP)?;
-        self.watch.take(SIGCONT);
+        Watch::take(SIGCONT);
         enter_raw()
     }
 
@@ -474,72 +471,5 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         restore();
-        self.watch.end();
-    }
-}
-
-/// What ends the process when it comes from outside, in the order in which it is heeded.
-const DEADLY: [i32; 4] = [SIGTERM, SIGHUP, SIGQUIT, SIGINT];
-
-/// Signals that arrive while a question is open.
-///
-/// A handler cannot be taken back without unsafe code, so they stay once they are installed; outside of questions they do what would have
-/// happened without them.
-struct Watch {
-    /// True outside of questions: then signals have their usual effect.
-    idle: Arc<AtomicBool>,
-    arrived: Vec<(i32, Arc<AtomicBool>)>,
-    /// Becomes readable when a signal arrives.
-    bell: UnixStream,
-}
-
-static WATCH: OnceLock<Watch> = OnceLock::new();
-
-impl Watch {
-    fn get() -> io::Result<&'static Self> {
-        if let Some(watch) = WATCH.get() {
-            return Ok(watch);
-        }
-        let (bell, clapper) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        let idle = Arc::new(AtomicBool::new(true));
-        let mut watch = Self { idle, arrived: Vec::new(), bell };
-        for signal in DEADLY.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]) {
-            // In this order, in which they run: the bell rings when the rest is known.
-            let arrived = Arc::new(AtomicBool::new(false));
-            flag::register(signal, Arc::clone(&arrived))?;
-            watch.arrived.push((signal, arrived));
-            if DEADLY.contains(&signal) || signal == SIGTSTP {
-                flag::register_conditional_default(signal, Arc::clone(&watch.idle))?;
-            }
-            low_level::pipe::register(signal, clapper.try_clone()?)?;
-        }
-        Ok(WATCH.get_or_init(|| watch))
-    }
-
-    fn begin(&self) {
-        for (_, arrived) in &self.arrived {
-            arrived.store(false, Ordering::SeqCst);
-        }
-        self.silence();
-        self.idle.store(false, Ordering::SeqCst);
-    }
-
-    fn end(&self) {
-        self.idle.store(true, Ordering::SeqCst);
-    }
-
-    fn deadly(&self) -> Option<i32> {
-        DEADLY.into_iter().find(|signal| self.take(*signal))
-    }
-
-    /// Whether the signal came since it was last asked for.
-    fn take(&self, signal: i32) -> bool {
-        self.arrived.iter().any(|(number, arrived)| *number == signal && arrived.swap(false, Ordering::SeqCst))
-    }
-
-    fn silence(&self) {
-        let mut rings = [0; 64];
-        while matches!(rustix::io::read(&self.bell, &mut rings), Ok(1..)) {}
     }
 }

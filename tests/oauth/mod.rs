@@ -4,6 +4,7 @@
 
 mod accounts;
 mod forms;
+mod interrupted;
 mod races;
 mod service_principals;
 mod troubles;

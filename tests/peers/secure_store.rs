@@ -12,7 +12,8 @@ use super::signed_in::{SERVICE, SignedIn, in_session, together};
 use crate::faults::token_store::{CALLS, calls_in};
 use crate::harness::{Home, Outcome, made_up_token};
 use crate::oauth::entry;
-use crate::workspace::{Fault, Workspace};
+use crate::session::eventually;
+use crate::workspace::{Fault, Gate, Workspace};
 
 /// The longest that a command may take where the keyring does not answer.
 const LIMIT: Duration = Duration::from_millis(3_500);
@@ -150,6 +151,29 @@ fn f1_a_keyring_that_stops_answering_or_dies_is_given_up() {
         }
         nothing_in_a_file(&home);
     }
+}
+
+#[test]
+fn a_signal_between_rotation_and_keyring_loses_nothing() {
+    let workspace = std::sync::Arc::new(Workspace::start());
+    let granted = workspace.sign_in(workspace.basic_user());
+    let keyring = Keyring::start();
+    let old = json!({"token": entry(&granted.access_token, &granted.refresh_token, 3_600, 4_000)}).to_string();
+    keyring.store(SERVICE, "p", &old);
+    let home = at(&keyring, workspace.url());
+    home.set("DATABRICKS_AUTH_STORAGE", "secure");
+    let gate = Gate::default();
+    workspace.order(Fault::on("POST", "/oidc/v1/token").held(&gate));
+    let mut child = home.command("auth token -p p").spawn();
+    eventually("the rotation", || workspace.grants().refreshes == 1);
+    kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).expect("told");
+    gate.open();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().expect("ended")), Some(Signal::TERM.as_raw()));
+    let token = home.command("auth token -p p -o text").reveals().run().ok().stdout.trim_end().to_owned();
+    assert!(workspace.access_token_works(&token));
+    let grants = workspace.grants();
+    assert_eq!((grants.refreshes, grants.reuse_detected), (1, 0));
+    nothing_in_a_file(&home);
 }
 
 /// Waits until a program that this test program started has a thread that waits for a keyring.

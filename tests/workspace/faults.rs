@@ -1,7 +1,7 @@
 //! Faults to order: what a bad network, a proxy, a wrong host or a hostile server does.
 
 use super::http::{Body, Framing, Repeated, Request, Response};
-use std::sync::Mutex;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// What happens to a request a fault matches.
@@ -23,6 +23,28 @@ pub(super) enum Effect {
     Drip(Duration),
     /// A status line, then headers without end.
     EndlessHeaders,
+    /// The API does its work, and its reply waits here.
+    Held(Gate),
+}
+
+/// What a reply waits behind until the test opens it.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until it is opened; `false` if the workspace ends before.
+    pub(super) fn pass(&self, gone: impl Fn() -> bool) -> bool {
+        let mut open = self.0.0.lock().unwrap();
+        while !*open && !gone() {
+            open = self.0.1.wait_timeout(open, Duration::from_millis(20)).unwrap().0;
+        }
+        *open
+    }
 }
 
 /// A fault: which requests it meets, how often, and what it does to them.
@@ -117,6 +139,11 @@ impl Fault {
     /// Sends a status line and then headers without end.
     pub fn endless_headers(self) -> Fault {
         self.effect(Effect::EndlessHeaders)
+    }
+
+    /// Lets the API do its work, and keeps its reply back until the gate is opened.
+    pub fn held(self, gate: &Gate) -> Fault {
+        self.effect(Effect::Held(gate.clone()))
     }
 
     fn effect(mut self, effect: Effect) -> Fault {

@@ -271,6 +271,11 @@ impl Connection<'_> {
             stream.reset();
             return Ok(After::Drop);
         }
+        if let Effect::Held(gate) = &effect
+            && !gate.pass(|| state.stop.sleep(Duration::ZERO))
+        {
+            return Ok(After::Drop);
+        }
         // Before the bytes: whoever has the reply in hand finds its status in the log.
         state.log.answered(number, reply.status);
         match effect {

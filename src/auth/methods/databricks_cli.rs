@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError, Repeat};
 use crate::secret::Secret;
+use crate::signals::Hold;
 use crate::storage::{self, StoredToken};
 use crate::text;
 
@@ -23,7 +24,7 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     let server = Server::of(settings, &host, ports);
     let login = login_line(settings.text(Attr::Profile), &host);
     let forced = ports.want.minted_after.is_some();
-    let renew = |held: Option<&StoredToken>| refresh(&server, held).map_err(|error| explain(error, &login, forced));
+    let renew = |held: Option<&StoredToken>, hold: &Hold| refresh(&server, held, hold).map_err(|error| explain(error, &login, forced));
     let lock = lock_name(&host);
     let living = session::living(&Slot { keys: &keys, lock: &lock, spends: true, renew: &renew }, ports)?;
     Ok(Credential::bearer(host, METHOD.name, living.token, living.remarks))
@@ -69,11 +70,12 @@ pub(crate) fn login_line(profile: Option<&str>, host: &Host) -> String {
 }
 
 /// Spends the refresh token; the old one stays where the server sends none.
-fn refresh(server: &Server<'_>, held: Option<&StoredToken>) -> Result<StoredToken> {
+fn refresh(server: &Server<'_>, held: Option<&StoredToken>, hold: &Hold) -> Result<StoredToken> {
     let Some(refresh_token) = held.and_then(|held| held.refresh_token.as_ref()) else { return Err(Failure::new("cached token has no refresh token").into()) };
     let form = vec![("grant_type", Secret::new("refresh_token")), ("refresh_token", refresh_token.clone())];
     // A server that rotates refresh tokens takes the second use of one for theft, and ends the sign-in.
-    let mut token = server.token(&ClientProof::Public(CLIENT_ID), form, Repeat::OnlyIfRefused)?;
+    let about_to_spend = || hold.begin("the renewed sign-in, which would be lost");
+    let mut token = server.token_after(&about_to_spend, &ClientProof::Public(CLIENT_ID), form, Repeat::OnlyIfRefused)?;
     token.refresh_token = token.refresh_token.or_else(|| Some(refresh_token.clone()));
     Ok(token)
 }

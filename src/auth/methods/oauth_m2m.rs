@@ -12,6 +12,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::http::Repeat;
 use crate::secret::Secret;
+use crate::signals::Hold;
 
 pub(crate) static METHOD: Method = Method {
     name: "oauth-m2m",
@@ -29,7 +30,7 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     let secret = settings.secret(Attr::ClientSecret).unwrap_or(&empty);
     let scopes = settings.scopes().join(" ");
     let server = Server::of(settings, &host, ports);
-    let renew = |_: Option<&_>| {
+    let renew = |_: Option<&_>, _: &Hold| {
         let form = vec![("grant_type", Secret::new("client_credentials")), ("scope", Secret::new(scopes.as_str()))];
         // A second token does no harm: the first one ends by itself.
         server.token(&ClientProof::Basic { id, secret }, form, Repeat::Freely).map_err(|error| explain(settings, &host, error))

@@ -277,9 +277,15 @@ impl<'a> Server<'a> {
     /// # Errors
     /// [`Refused`] if the server grants nothing; else as the HTTP layer.
     pub(crate) fn token(&self, proof: &ClientProof<'_>, form: Vec<(&'static str, Secret)>, repeat: Repeat) -> Result<StoredToken> {
+        self.token_after(&|| (), proof, form, repeat)
+    }
+
+    /// As [`Server::token`], and calls `about_to` when the endpoint is known and its request comes next.
+    pub(crate) fn token_after(&self, about_to: &dyn Fn(), proof: &ClientProof<'_>, form: Vec<(&'static str, Secret)>, repeat: Repeat) -> Result<StoredToken> {
         let kept = self.kept();
         let was_kept = kept.is_some();
         let endpoints = kept.map_or_else(|| self.found(), Ok)?;
+        about_to();
         match self.token_at(&endpoints.token_endpoint, proof, form.clone(), repeat) {
             // The server has moved since its description was kept.
             Err(error) if was_kept && error.downcast_ref::<ApiError>().is_some_and(|refusal| matches!(refusal.status, 404 | 405)) => {

@@ -154,7 +154,9 @@ struct Ending {
 impl Ending {
     fn new() -> Result<Self> {
         let (here, there) = std::os::unix::net::UnixStream::pair()?;
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let wanted = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+        crate::signals::owned(&wanted);
+        for signal in wanted {
             signal_hook::low_level::pipe::register(signal, there.try_clone()?)
                 .map_err(|error| Failure::new(format!("signals cannot be waited for: {error}")))?;
         }
