@@ -113,3 +113,26 @@ fn a_busy_server_is_waited_for_and_a_broken_one_is_told() {
     job.workspace.order(Fault::on("POST", "/oidc/v1/token").reply(Response::new(200).body("text/html", "<html>sign in</html>")).times(1));
     job.home.run("auth token -p sp").fails().says(job.workspace.url());
 }
+
+#[test]
+fn at_a_terminal_a_wrong_secret_is_no_reason_for_a_browser() {
+    let job = Job::new();
+    let wrong = "dose0123456789abcdef0123456789abcdef";
+    job.home.secret_of(&job.workspace, wrong);
+    job.configure(wrong);
+    job.home.write_config(job.home.config() + "auth_type = oauth-m2m\n");
+    job.home.program("browser", "#!/bin/sh\necho \"$1\" > $HOME/opened\n");
+    job.home.set("BROWSER", "browser");
+    for line in ["auth token -p sp", "auth token -p sp --force-refresh", "auth env -p sp", "current-user me -p sp"] {
+        job.home.typing(line).end().fails_on_terminal("oauth-m2m").lacks("Sign in").lacks("[y/N]").lacks("auth login");
+    }
+    // A session asks what to do instead, which may be another workspace; a browser would not help with this one.
+    let mut typing = job.home.typing(["session", "start", "sp", "--", "/bin/sh", "-c", "echo in ${DATABRICKS_CONFIG_PROFILE-none} session"]);
+    typing.asked("What now");
+    typing.wait_until("the choices", |screen| screen.contents().contains("Choose another workspace"));
+    let screen = typing.screen();
+    assert!(screen.contains("▸ Retry") && !screen.contains("browser"), "{screen}");
+    typing.answer("\x1b[B\x1b[B");
+    typing.end().ok().says("in none session");
+    assert!(!job.home.path().join("opened").exists(), "a browser was opened");
+}
