@@ -18,6 +18,7 @@ mod injection;
 mod interrupted;
 mod odd_arguments;
 mod odd_files;
+mod other_host;
 mod parallel;
 mod prompts;
 mod proxies;

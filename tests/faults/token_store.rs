@@ -98,7 +98,7 @@ impl Story {
     }
 }
 
-fn cache(bench: &Bench) -> PathBuf {
+pub(super) fn cache(bench: &Bench) -> PathBuf {
     bench.home().join(".databricks/token-cache.json")
 }
 
@@ -110,12 +110,12 @@ fn indented(entry: &Value) -> String {
 }
 
 /// Somebody who waits for links and walks them to their end, also where nobody waits for the outcome any more.
-struct Person {
-    program: PathBuf,
+pub(super) struct Person {
+    pub(super) program: PathBuf,
 }
 
 impl Person {
-    fn at_the_browser(bench: &Bench, workspace: &Arc<Workspace>) -> Person {
+    pub(super) fn at_the_browser(bench: &Bench, workspace: &Arc<Workspace>) -> Person {
         let program = bench.around().join("browser");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

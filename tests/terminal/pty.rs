@@ -98,6 +98,22 @@ impl Pty {
         }
     }
 
+    /// As [`Pty::wait_for`], for a program that may have been ended before: whether it drew this.
+    pub(crate) fn draws(&mut self, text: &str) -> bool {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(at) = find(&self.raw[self.mark..], text.as_bytes()) {
+                self.mark += at + text.len();
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                self.drain();
+                return false;
+            }
+            self.listen(until, THE_END);
+        }
+    }
+
     /// Waits until the screen satisfies something.
     pub(crate) fn wait_until(&mut self, what: &str, satisfied: impl Fn(&vt100::Screen) -> bool) {
         let until = Instant::now() + DEADLINE;
