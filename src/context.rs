@@ -290,9 +290,21 @@ impl Agent {
     /// # Errors
     /// As [`chain::acquire`].
     pub(crate) fn credential(&self, settings: &Settings, file: &ProfileFile, want: Want) -> Result<Credential> {
-        let caller = Caller { env: &self.env, command: &self.command, interactive: Interactive::None, talks: false, trace: &self.trace };
         let storage = || storage::Choice::resolve(&self.env, file.auth_storage()?.as_deref());
-        caller.with_ports(&storage, want, |ports| chain::acquire(settings, ports))
+        self.caller().with_ports(&storage, want, |ports| chain::acquire(settings, ports))
+    }
+
+    /// The workspace that settings lead to. `limit` bounds each request as a whole.
+    ///
+    /// # Errors
+    /// As [`chain::acquire`].
+    pub(crate) fn workspace(&self, settings: Settings, file: &ProfileFile, limit: Duration) -> Result<Workspace> {
+        let credential = self.credential(&settings, file, Want::USUAL)?;
+        Workspace::connect(settings, credential, self.caller(), Some(limit))
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { env: &self.env, command: &self.command, interactive: Interactive::None, talks: false, trace: &self.trace }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) const LIVE_PROFILE: &str = "workbench-live";
 const PREFIX: &str = "session-";
 const CONFIG: &str = ".databrickscfg";
 const DESCRIPTION: &str = "session.json";
+/// The password file of a session with a database.
+pub(crate) const PASSFILE: &str = "pgpass";
 const LOCK: &str = "lock";
 const CONTROL: &str = "control";
 const LARGEST_DESCRIPTION: u64 = 1 << 16;
@@ -60,6 +62,29 @@ pub(crate) struct Description {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) renewal: Option<i64>,
     /// Why the last try to fetch one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<Database>,
+}
+
+/// The database whose password file a session keeps fresh: all that libpq needs to know, and no secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) database: String,
+    pub(crate) sslmode: String,
+    /// The certificates to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roots: Option<PathBuf>,
+    /// As for the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) renewal: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trouble: Option<String>,
 }
@@ -137,8 +162,9 @@ fn lock_file(path: &Path) -> io::Result<File> {
 
 /// Removes a folder with all that is in it, the token first. What is gone already is no error.
 fn remove(path: &Path) -> Result<()> {
-    // The folder goes even if the token's own file resists.
+    // The folder goes even if the files with the secrets resist.
     let _first = fs::remove_file(path.join(CONFIG));
+    let _second = fs::remove_file(path.join(PASSFILE));
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(trouble("remove", path, &error)),
         _ => Ok(()),
@@ -171,6 +197,11 @@ impl Folder {
     /// The managed profile file.
     pub(crate) fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
+    }
+
+    /// The password file for libpq.
+    pub(crate) fn passfile(&self) -> PathBuf {
+        self.path.join(PASSFILE)
     }
 
     /// Writes down what everybody may know.

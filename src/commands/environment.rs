@@ -31,9 +31,15 @@ pub(super) fn in_the_way() -> impl Iterator<Item = &'static str> {
         .filter(|name| name.starts_with("DATABRICKS_"))
 }
 
+/// As [`in_the_way`]; where a password file for libpq is handed over, also what libpq would take instead of it, or go elsewhere by.
+pub(super) fn in_the_way_of(variables: &[(&'static str, String)]) -> impl Iterator<Item = &'static str> {
+    let for_libpq = variables.iter().any(|(name, _)| *name == env::PGPASSFILE);
+    in_the_way().chain([env::PGPASSWORD].into_iter().chain(env::PG_DETOURS.iter().copied()).filter(move |_| for_libpq))
+}
+
 /// Gives a program these variables in place of all that would get in their way.
 pub(super) fn put(command: &mut Command, variables: &[(&'static str, String)]) {
-    for name in in_the_way() {
+    for name in in_the_way_of(variables) {
         command.env_remove(name);
     }
     command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));

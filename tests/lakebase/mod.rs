@@ -4,4 +4,5 @@ mod logins;
 mod postgres;
 mod proxy;
 mod rest;
+mod session;
 mod speed;

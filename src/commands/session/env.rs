@@ -1,10 +1,12 @@
 //! `session env`: the lines that bring another shell into a session.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::ArgMatches;
 
 use super::meant;
-use crate::broker::session::{LIVE_PROFILE, PROFILE};
+use crate::broker::session::{Database, LIVE_PROFILE, PASSFILE, PROFILE};
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments, environment};
 use crate::context::Context;
@@ -15,7 +17,7 @@ pub(crate) static COMMAND: Command = Command {
     name: "env",
     about: "Print the lines that bring another shell into a session",
     details: "They set DATABRICKS_CONFIG_FILE, DATABRICKS_CONFIG_PROFILE and DATABRICKS_HOST, and unset credentials of Databricks that would win over the session's. No token \
-              is among them.",
+              is among them. Those of libpq (PGPASSFILE, PGHOST and so on) are, where the session has a database.",
     examples: &["eval \"$(databricks session env)\"", "databricks session env --shell fish | source"],
     usage: "[SESSION]",
     arity: Arity::AtMost(1),
@@ -29,7 +31,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let shell = Shell::of(context, matches)?;
     for session in meant(context, matches)? {
         let host = Host::parse(&session.description.host)?;
-        context.ui.out(&lines(context, shell, &variables(&session.config(), &host, session.description.live)));
+        let own = &session.description;
+        context.ui.out(&lines(context, shell, &variables(&session.config(), &host, own.live, own.database.as_ref())));
     }
     Ok(())
 }
@@ -37,9 +40,22 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 /// What programs in a session find in their environment.
 ///
 /// The profile is named together with the host: an SDK that finds a host alone looks at no profile file.
-pub(super) fn variables(config: &std::path::Path, host: &Host, live: bool) -> Vec<(&'static str, String)> {
+pub(super) fn variables(config: &Path, host: &Host, live: bool, database: Option<&Database>) -> Vec<(&'static str, String)> {
     let profile = if live { LIVE_PROFILE } else { PROFILE };
-    vec![(names::CONFIG_FILE, config.display().to_string()), (names::CONFIG_PROFILE, profile.to_owned()), (names::HOST, host.to_string())]
+    let mut variables =
+        vec![(names::CONFIG_FILE, config.display().to_string()), (names::CONFIG_PROFILE, profile.to_owned()), (names::HOST, host.to_string())];
+    if let Some(database) = database {
+        variables.extend([
+            (names::PGPASSFILE, config.with_file_name(PASSFILE).display().to_string()),
+            (names::PGHOST, database.host.clone()),
+            (names::PGPORT, database.port.to_string()),
+            (names::PGUSER, database.user.clone()),
+            (names::PGDATABASE, database.database.clone()),
+            (names::PGSSLMODE, database.sslmode.clone()),
+        ]);
+        variables.extend(database.roots.as_ref().map(|roots| (names::PGSSLROOTCERT, roots.display().to_string())));
+    }
+    variables
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +84,7 @@ impl Shell {
 pub(super) fn lines(context: &Context<'_>, shell: Shell, variables: &[(&'static str, String)]) -> String {
     let mut text = String::new();
     let is_set = |name: &str| variables.iter().any(|(own, _)| *own == name);
-    for name in environment::in_the_way().filter(|name| !is_set(name) && context.env.get(name).is_some()) {
+    for name in environment::in_the_way_of(variables).filter(|name| !is_set(name) && context.env.get(name).is_some()) {
         match shell {
             Shell::Sh => text.push_str(&format!("unset {name}\n")),
             Shell::Fish => text.push_str(&format!("set -e {name};\n")),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keeper::{Keeper, Plan};
 use crate::auth::Want;
+use crate::broker::session;
 use crate::commands::child::Signals;
 use crate::commands::{Arity, Command};
 use crate::context::{Agent, Context};
@@ -32,6 +33,7 @@ pub(super) struct Ready {
     pub(super) id: String,
     pub(super) host: String,
     pub(super) config: String,
+    pub(super) database: Option<session::Database>,
 }
 
 fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
@@ -44,7 +46,7 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
     let mut signals = Signals::take().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let (settings, credential) = plan.origin()?.credential(&Agent::of(context), Want::USUAL)?;
     let keeper = Keeper::open(context, &plan, &settings, &credential)?;
-    let ready = Ready { id: keeper.id().to_owned(), host: keeper.host().to_string(), config: keeper.config().display().to_string() };
+    let ready = Ready { id: keeper.id().to_owned(), host: keeper.host().to_string(), config: keeper.config().display().to_string(), database: keeper.database().cloned() };
     context.ui.out(&serde_json::to_string(&ready)?);
     context.ui.out("\n");
     context.ui.flush().map(drop)?;

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -11,14 +10,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Credential, Want};
-use crate::broker::session::{Description, Folder, LIVE_PROFILE, PROFILE};
-use crate::broker::{Broker, Lifetime, Source, Stop, is_own_user, pause};
+use super::alarm::{Bound, Timer};
+use super::database::{Database, Wish};
+use super::renewal::Renewal;
+use crate::broker::session::{self, Description, Folder, LIVE_PROFILE, PROFILE};
+use crate::broker::{Broker, Source, Stop, is_own_user};
 use crate::clock;
 use crate::commands::auth::origin::{self, Origin};
 use crate::commands::child::{self, Signals};
@@ -26,7 +28,6 @@ use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::config::settings::Settings;
 use crate::context::Context;
-use crate::error::Failure;
 use crate::host::Host;
 use crate::secret::Secret;
 use crate::storage::StoredToken;
@@ -36,9 +37,6 @@ use crate::text;
 const ORDER_LIMIT: Duration = Duration::from_secs(1);
 /// A watcher that was killed is replaced this often.
 const MOST_WATCHERS: u32 = 3;
-/// How often the process is looked after that the session ends with, where the system does not tell.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const LOOK: Duration = Duration::from_secs(2);
 
 /// What a session is to be.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -49,12 +47,19 @@ pub(super) struct Plan {
     pub(super) bound_to: Option<u32>,
     pub(super) until: Option<i64>,
     pub(super) command: Option<String>,
+    pub(super) database: Option<Wish>,
 }
 
 impl Plan {
     pub(super) fn origin(&self) -> Result<Origin> {
         Ok(Origin { profile: self.profile.clone(), host: self.host.as_deref().map(Host::parse).transpose()? })
     }
+}
+
+/// What a thread brings.
+enum Fetched {
+    Token(Result<StoredToken>),
+    Password(Result<StoredToken>),
 }
 
 /// A session under way.
@@ -65,14 +70,12 @@ pub(super) struct Keeper<'c> {
     host: Host,
     places: Vec<(Attr, String)>,
     source: Arc<Source>,
-    lifetime: Lifetime,
+    renewal: Renewal,
+    database: Option<Database>,
     control: UnixListener,
     /// What threads have fetched, and the other end of the pipe that tells of it.
-    fetched: (mpsc::Sender<Result<StoredToken>>, mpsc::Receiver<Result<StoredToken>>),
+    fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     wake: (UnixStream, Arc<UnixStream>),
-    is_fetching: bool,
-    failures: u32,
-    retry: Option<Timestamp>,
     /// Who waits for a new token.
     waiting: Vec<UnixStream>,
     /// Who waits for the end.
@@ -130,13 +133,11 @@ impl<'c> Keeper<'c> {
             host,
             places: origin::places(settings),
             source,
-            lifetime: Lifetime::of(&token, now),
+            renewal: Renewal::of(&token, now),
+            database: None,
             control,
             fetched: mpsc::channel(),
             wake,
-            is_fetching: false,
-            failures: 0,
-            retry: None,
             waiting: Vec::new(),
             mourners: Vec::new(),
             server: None,
@@ -146,7 +147,7 @@ impl<'c> Keeper<'c> {
         };
         // Before there is anything to be left behind.
         keeper.watch();
-        let started = keeper.serve(&token).and_then(|()| keeper.take(&token, now));
+        let started = keeper.open_database(plan, settings, credential).and_then(|()| keeper.serve(&token)).and_then(|()| keeper.take(&token, now).map(drop));
         match started {
             Ok(()) => Ok(keeper),
             Err(error) => {
@@ -166,6 +167,19 @@ impl<'c> Keeper<'c> {
 
     pub(super) fn config(&self) -> PathBuf {
         self.folder.config()
+    }
+
+    /// The database that the session has.
+    pub(super) fn database(&self) -> Option<&session::Database> {
+        self.description.database.as_ref()
+    }
+
+    fn open_database(&mut self, plan: &Plan, settings: &Settings, credential: &Credential) -> Result<()> {
+        if let Some(wish) = &plan.database {
+            let (database, description) = Database::open(self.context, wish, plan.origin()?, settings, credential, self.folder.passfile())?;
+            (self.database, self.description.database) = (Some(database), Some(description));
+        }
+        Ok(())
     }
 
     /// Starts the program that cleans up after us.
@@ -196,8 +210,8 @@ impl<'c> Keeper<'c> {
         Ok(())
     }
 
-    /// Puts a token into the managed file: readers see the old one or the new one.
-    fn take(&mut self, token: &StoredToken, now: Timestamp) -> Result<()> {
+    /// Puts a token into the managed file: readers see the old one or the new one. Whether it was in doubt that one would come.
+    fn take(&mut self, token: &StoredToken, now: Timestamp) -> Result<bool> {
         let host = self.host.as_str();
         let mut profiles = vec![(PROFILE, vec![(Attr::Host, host), (Attr::Token, token.access_token.expose()), (Attr::AuthType, "pat")])];
         profiles.extend(
@@ -210,11 +224,12 @@ impl<'c> Keeper<'c> {
         }
         let default = profiles.last().map_or(PROFILE, |(name, _)| *name);
         ProfileFile::at(self.folder.config()).save_fleeting(&profiles, default)?;
-        self.lifetime = Lifetime::of(token, now);
-        self.description.expires = self.lifetime.is_known.then(|| self.lifetime.end.as_second());
-        self.description.renewal = Some(self.lifetime.renewal.as_second());
+        let was_in_doubt = self.renewal.succeed(token, now);
+        self.description.expires = self.renewal.end();
+        self.description.renewal = Some(self.renewal.lifetime.renewal.as_second());
         self.description.trouble = None;
-        self.folder.describe(&self.description)
+        self.folder.describe(&self.description)?;
+        Ok(was_in_doubt)
     }
 
     /// Keeps the session until it is to end; with a program, until that has ended, and then the exit code.
@@ -257,13 +272,15 @@ impl<'c> Keeper<'c> {
             if self.description.until.is_some_and(|until| until <= now.as_second()) || bound.as_ref().is_some_and(Bound::is_gone) {
                 return Ok(None);
             }
-            let due = self.retry.unwrap_or(self.lifetime.renewal);
-            if due <= now && !self.is_fetching {
-                self.fetch(self.lifetime.want());
+            if self.renewal.is_due(now) {
+                self.fetch(self.renewal.lifetime.want());
             }
-            let renewal = (!self.is_fetching).then_some(due);
+            if self.database.as_ref().is_some_and(|database| database.renewal.is_due(now)) {
+                self.fetch_password();
+            }
+            let password = self.database.as_ref().and_then(|database| database.renewal.due());
             let end = self.description.until.and_then(|until| Timestamp::from_second(until).ok());
-            timer.set(renewal.into_iter().chain(end).min())?;
+            timer.set(self.renewal.due().into_iter().chain(password).chain(end).min())?;
             {
                 let signal = signals.source();
                 let mut sources =
@@ -291,50 +308,88 @@ impl<'c> Keeper<'c> {
     }
 
     fn fetch(&mut self, want: Want) {
-        self.is_fetching = true;
-        let (source, tell, wake) = (Arc::clone(&self.source), self.fetched.0.clone(), Arc::clone(&self.wake.1));
-        let work = move || {
-            // Nobody may be left to tell.
-            let _told = tell.send(source(want));
-            let _awake = (&*wake).write(&[1]);
-        };
-        if let Err(error) = std::thread::Builder::new().stack_size(1 << 20).spawn(work) {
+        self.renewal.is_under_way = true;
+        let source = Arc::clone(&self.source);
+        if let Err(error) = self.on_a_thread(move || Fetched::Token(source(want))) {
             self.settle(Err(error.into()));
         }
+    }
+
+    fn fetch_password(&mut self) {
+        let Some(database) = self.database.as_mut() else { return };
+        database.renewal.is_under_way = true;
+        let mint = database.mint();
+        if let Err(error) = self.on_a_thread(move || Fetched::Password(mint())) {
+            self.settle_password(Err(error.into()));
+        }
+    }
+
+    fn on_a_thread(&self, fetch: impl FnOnce() -> Fetched + Send + 'static) -> io::Result<()> {
+        let (tell, wake) = (self.fetched.0.clone(), Arc::clone(&self.wake.1));
+        let work = move || {
+            // Nobody may be left to tell.
+            let _told = tell.send(fetch());
+            let _awake = (&*wake).write(&[1]);
+        };
+        std::thread::Builder::new().stack_size(1 << 20).spawn(work).map(drop)
     }
 
     fn take_fetched(&mut self) {
         let mut drain = [0; 16];
         while matches!(self.wake.0.read(&mut drain), Ok(count) if count > 0) {}
-        while let Ok(outcome) = self.fetched.1.try_recv() {
-            self.settle(outcome);
+        while let Ok(fetched) = self.fetched.1.try_recv() {
+            match fetched {
+                Fetched::Token(outcome) => self.settle(outcome),
+                Fetched::Password(outcome) => self.settle_password(outcome),
+            }
         }
     }
 
+    fn settle_password(&mut self, outcome: Result<StoredToken>) {
+        let (Some(database), Some(description)) = (self.database.as_mut(), self.description.database.as_mut()) else { return };
+        let now = clock::now();
+        match outcome.and_then(|password| database.take(&password, now)) {
+            Ok(was_in_doubt) => {
+                database.describe(description);
+                if was_in_doubt {
+                    self.context.ui.note(&format!("Session {}: the password of {} is renewed again.", self.folder.id(), text::one_line(&description.name)));
+                }
+            }
+            Err(error) => {
+                let why = text::shortened(&text::one_line(&format!("{error:#}")), 500).into_owned();
+                let (retry, is_first) = database.renewal.fail(now);
+                if is_first {
+                    let name = text::one_line(&description.name);
+                    self.context.ui.warn(&format!("session {}: the password of {name} could not be renewed: {why}. It is tried again", self.folder.id()));
+                }
+                description.trouble = Some(why);
+                description.renewal = Some(retry.as_second());
+            }
+        }
+        // The next one writes it again.
+        let _described = self.folder.describe(&self.description);
+    }
+
     fn settle(&mut self, outcome: Result<StoredToken>) {
-        self.is_fetching = false;
         let now = clock::now();
         let answer = match outcome.and_then(|token| self.take(&token, now)) {
-            Ok(()) => {
-                if self.failures > 0 {
+            Ok(was_in_doubt) => {
+                if was_in_doubt {
                     self.context.ui.note(&format!("Session {}: the token is renewed again.", self.folder.id()));
                 }
-                (self.failures, self.retry) = (0, None);
                 "ok".to_owned()
             }
             Err(error) => {
                 let why = text::shortened(&text::one_line(&format!("{error:#}")), 500).into_owned();
-                self.failures += 1;
-                let wait = SignedDuration::try_from(pause(self.failures)).unwrap_or(SignedDuration::ZERO);
-                self.retry = Some(now.saturating_add(wait).unwrap_or(now));
-                if self.failures == 1 {
+                let (retry, is_first) = self.renewal.fail(now);
+                if is_first {
                     self.context.ui.warn(&format!(
                         "session {}: the token could not be renewed: {why}. It is tried again; to sign in again: databricks auth login, then: databricks session refresh",
                         self.folder.id()
                     ));
                 }
                 self.description.trouble = Some(why.clone());
-                self.description.renewal = self.retry.map(Timestamp::as_second);
+                self.description.renewal = Some(retry.as_second());
                 // The next success writes it again.
                 let _described = self.folder.describe(&self.description);
                 format!("session {}: {why}", self.folder.id())
@@ -356,7 +411,10 @@ impl<'c> Keeper<'c> {
             match read_order(&stream).as_deref() {
                 Ok("refresh") => {
                     self.waiting.push(stream);
-                    if !self.is_fetching {
+                    if self.database.as_ref().is_some_and(|database| !database.renewal.is_under_way) {
+                        self.fetch_password();
+                    }
+                    if !self.renewal.is_under_way {
                         self.fetch(Want { min_ttl: None, minted_after: Some(clock::now()), alone: true });
                     }
                 }
@@ -384,7 +442,7 @@ impl<'c> Keeper<'c> {
             let _ended = watcher.kill();
             let _gathered = watcher.wait();
         }
-        if self.is_fetching {
+        if self.renewal.is_under_way {
             // What is spent for a token would be lost with it.
             let _late = self.fetched.1.recv_timeout(Duration::from_secs(2));
         }
@@ -404,105 +462,4 @@ fn read_order(stream: &UnixStream) -> io::Result<String> {
         order.push(byte[0]);
     }
     String::from_utf8(order).map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
-/// An alarm by the clock of the wall: it goes off in time also after the machine has slept, or the clock was put.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-struct Timer(OwnedFd);
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-impl Timer {
-    fn new() -> Result<Self> {
-        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-        Ok(Self(timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?))
-    }
-
-    fn set(&self, at: Option<Timestamp>) -> Result<()> {
-        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let at = at.map_or(never, |at| Timespec { tv_sec: at.as_second().max(1), tv_nsec: at.subsec_nanosecond().max(0).into() });
-        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-        timerfd_settime(&self.0, flags, &Itimerspec { it_interval: never, it_value: at })
-            .map(drop)
-            .map_err(|error| Failure::new(format!("cannot set an alarm: {error}")).into())
-    }
-
-    fn watch<'t>(&'t self, sources: &mut Vec<PollFd<'t>>) {
-        sources.push(PollFd::new(&self.0, PollFlags::IN));
-    }
-
-    fn drain(&self) {
-        // It says how often it went off, or that the clock was put: both mean, look again.
-        let _count = rustix::io::read(&self.0, &mut [0_u8; 8]);
-    }
-
-    #[expect(clippy::unused_self, reason = "elsewhere there is a limit")]
-    fn limit(&self, _: bool) -> Option<rustix::event::Timespec> {
-        None
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-struct Timer(std::cell::Cell<Option<Timestamp>>);
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-impl Timer {
-    fn new() -> Result<Self> {
-        Ok(Self(std::cell::Cell::new(None)))
-    }
-
-    fn set(&self, at: Option<Timestamp>) -> Result<()> {
-        self.0.set(at);
-        Ok(())
-    }
-
-    fn watch<'t>(&'t self, _: &mut Vec<PollFd<'t>>) {}
-
-    fn drain(&self) {}
-
-    /// At most half a minute, so that a machine that slept finds out soon.
-    fn limit(&self, is_bound: bool) -> Option<rustix::event::Timespec> {
-        let most = if is_bound { LOOK } else { Duration::from_secs(30) };
-        let left = self.0.get().map_or(most, |at| Duration::try_from(at.duration_since(clock::now())).unwrap_or_default().min(most));
-        Some(rustix::event::Timespec { tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() })
-    }
-}
-
-/// The process that a session ends with.
-struct Bound {
-    #[cfg_attr(any(target_os = "linux", target_os = "android"), expect(dead_code, reason = "elsewhere it is looked after by its number"))]
-    process: Option<Pid>,
-    /// Readable when it is gone; `None` if it is gone already, or cannot be waited for.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    ended: Option<OwnedFd>,
-}
-
-impl Bound {
-    fn to(process: u32) -> Self {
-        let process = i32::try_from(process).ok().and_then(Pid::from_raw);
-        Self {
-            process,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            ended: process.and_then(|process| rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).ok()),
-        }
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn is_gone(&self) -> bool {
-        let Some(ended) = &self.ended else { return true };
-        poll(&mut [PollFd::new(ended, PollFlags::IN)], Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn is_gone(&self) -> bool {
-        self.process.is_none_or(|process| rustix::process::test_kill_process(process).is_err())
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn watch<'b>(&'b self, sources: &mut Vec<PollFd<'b>>) {
-        sources.extend(self.ended.as_ref().map(|ended| PollFd::new(ended, PollFlags::IN)));
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn watch<'b>(&'b self, _: &mut Vec<PollFd<'b>>) {}
 }

@@ -2,13 +2,16 @@
 
 use crate::commands::{Group, Node};
 
+mod alarm;
 mod check;
+mod database;
 mod end;
 mod env;
 mod keep;
 mod keeper;
 mod list;
 mod refresh;
+mod renewal;
 mod start;
 mod status;
 mod watch;

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 
 use super::keep::Ready;
 use super::keeper::{Keeper, Plan};
-use super::{check, env};
+use super::{check, database, env};
 use crate::auth::chain::Unconfigured;
 use crate::auth::session::{Ended, NoSignIn};
 use crate::auth::{Credential, Want};
@@ -36,18 +36,20 @@ pub(crate) static COMMAND: Command = Command {
               programs there, and credentials of Databricks in the environment are taken out.\n\n\
               With a COMMAND the session lasts as long as that runs; signals are passed on, and the exit code is that of the command. Without, lines for the shell are printed and \
               a process in the background keeps the session until the shell ends, or the time is up, or: databricks session end.\n\n\
-              A program that reads the token once has to do without new ones. With --live SDKs ask a server on this machine, and programs that run for days go on.",
+              A program that reads the token once has to do without new ones. With --live SDKs ask a server on this machine, and programs that run for days go on.\n\n\
+              With --database the folder also has a password file for libpq, always with a password that is good for a login, and PGPASSFILE, PGHOST and their kind lead there.",
     examples: &[
         "databricks session start my-profile -- rstudio",
         "eval \"$(databricks session start my-profile --for 8h)\"",
         "databricks session start my-profile --live -- python train.py",
+        "databricks session start my-profile --database my-instance -- psql",
     ],
     usage: "[WORKSPACE] [-- COMMAND [ARGUMENT...]]",
     arity: Arity::Program,
     hidden: false,
     usage_on_error: true,
     flags: |command| {
-        command
+        database::flags(command)
             .arg(arguments::switch("live", "Let SDKs ask for tokens, so that they never hold an old one"))
             .arg(arguments::value("for", "duration", "Longest life of the session, such as 8h"))
             .arg(arguments::value("parent", "pid", "The process that a session in the background ends with (default: the one that started this command)"))
@@ -66,7 +68,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         return Err(context.usage_error(UsageError::new("one workspace at most; the command stands behind --")));
     }
     let shell = env::Shell::of(context, matches)?;
-    let mut plan = Plan { live: arguments::is_on(matches, "live"), ..Plan::default() };
+    let mut plan = Plan { live: arguments::is_on(matches, "live"), database: database::Wish::of(context, matches)?, ..Plan::default() };
     if let Some(life) = arguments::text(matches, "for") {
         let seconds = duration::seconds(life).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(life, "--for", &reason))))?;
         plan.until = Some(clock::now().as_second().saturating_add(seconds));
@@ -91,7 +93,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut signals = Signals::take().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let keeper = Keeper::open(context, &plan, &settings, &credential)?;
     let mut command = child::command(&words);
-    let mut variables = env::variables(&keeper.config(), keeper.host(), plan.live);
+    let mut variables = env::variables(&keeper.config(), keeper.host(), plan.live, keeper.database());
     if plan.live {
         variables.extend(environment::past_proxies(&context.env));
     }
@@ -174,7 +176,7 @@ fn in_background(context: &Context<'_>, plan: &Plan, shell: env::Shell) -> Resul
         return Err(Failure::new(said.strip_prefix("Error: ").filter(|said| !said.is_empty()).unwrap_or("the session could not be started").to_owned()).into());
     };
     let host = Host::parse(&ready.host)?;
-    let mut variables = env::variables(ready.config.as_ref(), &host, plan.live);
+    let mut variables = env::variables(ready.config.as_ref(), &host, plan.live, ready.database.as_ref());
     if plan.live {
         variables.extend(environment::past_proxies(&context.env));
     }

@@ -12,7 +12,7 @@ use crate::text;
 pub(crate) static COMMAND: Command = Command {
     name: "status",
     about: "Show how a session is, and what gets in its way",
-    details: "Without SESSION it is the one that this command runs in, or the only one. The exit code is 1 where its token has ended and could not be renewed.",
+    details: "Without SESSION it is the one that this command runs in, or the only one. The exit code is 1 where its token, or the password of its database, has ended and could not be renewed.",
     examples: &["databricks session status", "databricks session status 1a2b3c4d -o json"],
     usage: "[SESSION]",
     arity: Arity::AtMost(1),
@@ -26,7 +26,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut code = 0;
     for session in meant(context, matches)? {
         let own = &session.description;
-        let has_ended = own.expires.is_some_and(|expires| expires <= clock::now().as_second());
+        let ends = own.expires.into_iter().chain(own.database.as_ref().and_then(|database| database.expires)).min();
+        let has_ended = ends.is_some_and(|expires| expires <= clock::now().as_second());
         code |= u8::from(has_ended);
         if context.globals.output == OutputFormat::Json {
             context.ui.out_json(&serde_json::to_string(own)?)?;
@@ -39,6 +40,10 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
             line("Next token", &until(own.renewal));
             line("Broker", if own.live { "yes" } else { "no" });
             line("Profiles", &session.config().display().to_string());
+            if let Some(database) = &own.database {
+                line("Database", &format!("{} ({} at {})", database.name, database.user, database.host));
+                line("Password", &format!("ends {}, the next {}", until(database.expires), until(database.renewal)));
+            }
             line("Keeper", &format!("process {}", own.keeper));
             if let Some(program) = &own.command {
                 line("Program", program);
@@ -53,6 +58,9 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         if let Some(trouble) = &own.trouble {
             context.ui.warn(&format!("the token could not be renewed: {}", text::one_line(trouble)));
             context.ui.note("Hint: To sign in again: databricks auth login; then: databricks session refresh");
+        }
+        if let Some((database, trouble)) = own.database.as_ref().and_then(|database| Some((database, database.trouble.as_ref()?))) {
+            context.ui.warn(&format!("the password of {} could not be renewed: {}", text::one_line(&database.name), text::one_line(trouble)));
         }
         let host = crate::host::Host::parse(&own.host).ok();
         for conflict in check::conflicts(context, host.as_ref()) {
