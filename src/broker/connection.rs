@@ -10,20 +10,20 @@ use zeroize::Zeroizing;
 
 /// A socket of either kind.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Stream {
-    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(true),
             Self::Unix(stream) => stream.set_nonblocking(true),
         }
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
@@ -48,7 +48,7 @@ impl AsFd for Stream {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Nothing of a request is there.
     Idle,
     /// A part of one is.
@@ -59,27 +59,27 @@ pub(super) enum Phase {
 }
 
 /// One connection, for as many requests as it likes.
-pub(super) struct Connection {
-    pub(super) stream: Stream,
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
     /// What came and was not answered yet.
-    pub(super) came: Vec<u8>,
+    pub(crate) came: Vec<u8>,
     /// What the other side did not take yet.
-    pub(super) left: Vec<u8>,
-    pub(super) phase: Phase,
+    pub(crate) left: Vec<u8>,
+    pub(crate) phase: Phase,
     /// When it last began something.
-    pub(super) since: Instant,
+    pub(crate) since: Instant,
     /// Whether it ends with the answer.
-    pub(super) is_last: bool,
-    pub(super) is_writing: bool,
+    pub(crate) is_last: bool,
+    pub(crate) is_writing: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, now: Instant) -> Self {
+    pub(crate) fn new(stream: Stream, now: Instant) -> Self {
         Self { stream, came: Vec::new(), left: Vec::new(), phase: Phase::Idle, since: now, is_last: false, is_writing: false }
     }
 
     /// Sends an answer as far as that goes; the rest is kept.
-    pub(super) fn send(&mut self, answer: &[u8]) {
+    pub(crate) fn send(&mut self, answer: &[u8]) {
         let sent = if self.left.is_empty() { self.put(answer) } else { Some(0) };
         match sent {
             Some(sent) => self.left.extend_from_slice(&answer[sent..]),
@@ -91,7 +91,7 @@ impl Connection {
     }
 
     /// Sends what is left; `false` if the other side is gone.
-    pub(super) fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         if self.left.is_empty() {
             return true;
         }

@@ -10,10 +10,11 @@
 //! [`Broker`] is one thread around `epoll` (`poll` elsewhere): a token that is there costs a read and a write. What has to be fetched is fetched by a thread of its own that
 //! ends with it, once for all who wait. Nothing wakes up where nothing is due, and nothing is fetched ahead for a profile that nobody asked for since the last time.
 
-mod connection;
+pub(crate) mod connection;
 mod lifetime;
+pub(crate) mod peer;
 mod poller;
-mod request;
+pub(crate) mod request;
 mod server;
 pub(crate) mod session;
 

@@ -1,9 +1,9 @@
-//! The one request that the broker answers, read out of bytes that anybody on this machine may send.
+//! Requests, read out of bytes that anybody on this machine may send: the head of any (HTTP/1, RFC 9112), and the one that the broker answers.
 
 use memchr::{memchr, memmem};
 
 /// Largest head of a request: those of the SDKs have some hundred bytes.
-pub(in crate::broker) const LARGEST_HEAD: usize = 8 * 1024;
+pub(crate) const LARGEST_HEAD: usize = 8 * 1024;
 
 /// What counts of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,19 +35,44 @@ pub(in crate::broker) enum Piece<'r> {
     TooLarge,
 }
 
-/// Reads the first request.
-pub(in crate::broker) fn read(bytes: &[u8]) -> Piece<'_> {
-    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
-        return if bytes.len() >= LARGEST_HEAD { Piece::TooLarge } else { Piece::Part };
-    };
-    if end + 4 > LARGEST_HEAD {
-        return Piece::TooLarge;
-    }
-    parse(&bytes[..end]).map_or(Piece::Broken, |request| Piece::Request(request, end + 4))
+/// The first line of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line<'r> {
+    pub(crate) method: &'r [u8],
+    /// Path and query as they were sent.
+    pub(crate) target: &'r [u8],
+    /// Whether it is HTTP/1.1, where a connection goes on unless somebody says otherwise.
+    pub(crate) is_newest: bool,
 }
 
-/// `None` for what is not HTTP/1, has a body, or says twice what counts.
-fn parse(head: &[u8]) -> Option<Request<'_>> {
+/// Where the head of the first request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadEnd {
+    /// The head, without the empty line behind it, and with it.
+    At(usize, usize),
+    Part,
+    TooLarge,
+}
+
+pub(crate) fn head_end(bytes: &[u8]) -> HeadEnd {
+    match memmem::find(bytes, b"\r\n\r\n") {
+        Some(end) if end + 4 <= LARGEST_HEAD => HeadEnd::At(end, end + 4),
+        None if bytes.len() < LARGEST_HEAD => HeadEnd::Part,
+        _ => HeadEnd::TooLarge,
+    }
+}
+
+/// Reads the first request.
+pub(in crate::broker) fn read(bytes: &[u8]) -> Piece<'_> {
+    match head_end(bytes) {
+        HeadEnd::At(end, length) => parse(&bytes[..end]).map_or(Piece::Broken, |request| Piece::Request(request, length)),
+        HeadEnd::Part => Piece::Part,
+        HeadEnd::TooLarge => Piece::TooLarge,
+    }
+}
+
+/// Reads a head, and shows each of its fields. `None` for what is not HTTP/1, what servers read differently, and what `each` refuses.
+pub(crate) fn head<'r>(head: &'r [u8], mut each: impl FnMut(&'r [u8], &'r [u8]) -> Option<()>) -> Option<Line<'r>> {
     let mut lines = Lines(Some(head));
     let line = lines.next()?;
     let first = memchr(b' ', line)?;
@@ -58,8 +83,6 @@ fn parse(head: &[u8]) -> Option<Request<'_>> {
     if !(is_newest || protocol == b"HTTP/1.0") || method.is_empty() || target.first() != Some(&b'/') || !target.iter().all(u8::is_ascii_graphic) {
         return None;
     }
-    let (mut address, mut version, mut host) = (None, None, None);
-    let (mut is_from_a_page, mut is_last) = (false, !is_newest);
     for line in lines {
         let colon = memchr(b':', line)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
@@ -67,6 +90,16 @@ fn parse(head: &[u8]) -> Option<Request<'_>> {
         if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return None;
         }
+        each(name, value)?;
+    }
+    Some(Line { method, target, is_newest })
+}
+
+/// `None` for what is no request, has a body, or says twice what counts.
+fn parse(head: &[u8]) -> Option<Request<'_>> {
+    let (mut address, mut version, mut host) = (None, None, None);
+    let (mut is_from_a_page, mut is_last) = (false, false);
+    let line = self::head(head, |name, value| {
         let once = |slot: &mut Option<_>| if slot.replace(value).is_some() { None } else { Some(()) };
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => once(&mut address)?,
@@ -81,8 +114,10 @@ fn parse(head: &[u8]) -> Option<Request<'_>> {
             }
             _ => {}
         }
-    }
-    Some(Request { method, target, address: address?, version, host, is_from_a_page, is_last })
+        Some(())
+    })?;
+    let Line { method, target, is_newest } = line;
+    Some(Request { method, target, address: address?, version, host, is_from_a_page, is_last: is_last || !is_newest })
 }
 
 /// Lines that end in CR LF, the last one without.

@@ -75,7 +75,7 @@ pub(crate) struct Database {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
-    pub(crate) database: String,
+    pub(crate) dbname: String,
     pub(crate) sslmode: String,
     /// The certificates to trust.
     #[serde(skip_serializing_if = "Option::is_none")]

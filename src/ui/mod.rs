@@ -102,6 +102,11 @@ impl Ui {
         }
     }
 
+    /// As [`Ui::new`], for work that goes on by itself: nobody is asked.
+    pub(crate) fn unattended(env: &Env) -> Self {
+        Self { can_prompt: false, prompter: Box::new(prompt::Refusing::default()), ..Self::new(env) }
+    }
+
     /// Whether a person can be asked.
     pub(crate) fn can_prompt(&self) -> bool {
         self.can_prompt

@@ -114,6 +114,8 @@ fn secrets_leave_their_type_in_few_places() {
         "commands/auth/serve.rs",
         // The managed profile file holds the token.
         "commands/session/keeper.rs",
+        // The ticket stands in the link, the cookie in its header.
+        "commands/session/home/guard.rs",
         // Its job.
         "commands/auth/headers.rs",
         "commands/auth/netrc.rs",

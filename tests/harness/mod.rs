@@ -132,6 +132,11 @@ impl Home {
         self.command(words).run()
     }
 
+    /// The whole environment of a run, for those that a test starts by itself.
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        run::environment(self, false)
+    }
+
     /// Removes the tokens that are kept between runs, as if they had ended.
     pub(crate) fn forget_tokens(&self) {
         let _none = std::fs::remove_file(self.path().join(".databricks/token-cache.json"));

@@ -94,12 +94,12 @@ fn matches(event: &Value, like: &Value) -> bool {
 }
 
 /// The Node.js that the packages were installed for.
-pub(super) fn node() -> std::path::PathBuf {
+pub(crate) fn node() -> std::path::PathBuf {
     installed("TEST_NODE_PROGRAM", "target/test-node/node")
 }
 
 /// Where the packages are.
-pub(super) fn packages() -> std::path::PathBuf {
+pub(crate) fn packages() -> std::path::PathBuf {
     node().parent().expect("a folder").to_owned()
 }
 

@@ -3,6 +3,7 @@
 mod broker;
 mod conflicts;
 mod exec;
+mod home;
 mod managed;
 
 use crate::harness::Home;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use super::guide::Guide;
 use super::page::{self, Page, reply};
 use super::pkce::State;
 use super::{occupant, query};
@@ -233,6 +234,25 @@ impl Listener {
         self.take_answer()
     }
 
+    /// As [`Listener::wait`]; also `None` if the person gives up meanwhile.
+    pub(crate) fn wait_unless(&mut self, guide: &Guide) -> Option<Answer> {
+        while !self.turn() {
+            if guide.is_given_up() {
+                return None;
+            }
+            #[cfg(unix)]
+            {
+                let given_up = guide.source();
+                let mut sources = self.sources();
+                sources.push(rustix::event::PollFd::new(&given_up, rustix::event::PollFlags::IN));
+                crate::ui::wait_for(&mut sources, self.patience());
+            }
+            #[cfg(not(unix))]
+            self.rest();
+        }
+        self.take_answer()
+    }
+
     /// What the browser brought, if it did.
     pub(crate) fn take_answer(&mut self) -> Option<Answer> {
         self.answer.take()
@@ -363,15 +383,16 @@ impl Meanwhile for Listener {
     }
 }
 
-/// Both loopback addresses of the port, or IPv4 alone on a machine without `::1`.
-fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
-    let open = |address: IpAddr| -> io::Result<TcpListener> {
+/// Both loopback addresses of the port, or IPv4 alone on a machine without `::1`. Port 0 is any that is free on the first.
+pub(crate) fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
+    let open = |address: IpAddr, port: u16| -> io::Result<TcpListener> {
         let socket = TcpListener::bind(SocketAddr::new(address, port))?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     };
-    let mut sockets = vec![open(Ipv4Addr::LOCALHOST.into())?];
-    match open(Ipv6Addr::LOCALHOST.into()) {
+    let mut sockets = vec![open(Ipv4Addr::LOCALHOST.into(), port)?];
+    let port = sockets[0].local_addr()?.port();
+    match open(Ipv6Addr::LOCALHOST.into(), port) {
         Ok(socket) => sockets.push(socket),
         Err(error) if has_no_ipv6(&error) => {}
         Err(error) => return Err(error),

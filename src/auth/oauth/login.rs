@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::browser::{self, Opening};
 use super::callback::{self, Answer, Callback, Denied, Listener};
+use super::guide::Guide;
 use super::page::Page;
 use super::pkce::{State, Verifier};
 use super::server::{ClientProof, Endpoints, Server};
@@ -20,6 +21,7 @@ use crate::secret::Secret;
 use crate::storage::StoredToken;
 use crate::text;
 use crate::ui::Ui;
+use crate::ui::prompt::Cancelled;
 
 /// Where people find the host that they are to sign in to.
 const DISCOVERY_HOST: &str = "https://login.databricks.com";
@@ -36,6 +38,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) no_browser: bool,
     /// When to give up.
     pub(crate) deadline: Instant,
+    /// The page that leads the person, where it is not the terminal.
+    pub(crate) guide: Option<&'a Guide>,
 }
 
 /// What was granted.
@@ -57,13 +61,16 @@ pub(crate) struct Discovered {
 pub(crate) struct Ending {
     listener: Option<Listener>,
     host: String,
+    /// Where the browser goes on, instead of being told here.
+    back: Option<String>,
 }
 
 impl Ending {
     /// Tells the browser that the sign-in is done and kept.
     pub(crate) fn succeed(mut self) {
         if let Some(listener) = self.listener.take() {
-            listener.conclude(&Page::SignedIn { host: &self.host }, PAGE_LIMIT);
+            let page = self.back.as_deref().map_or(Page::SignedIn { host: &self.host }, |link| Page::Back { link });
+            listener.conclude(&page, PAGE_LIMIT);
         }
     }
 }
@@ -71,7 +78,8 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(listener) = self.listener.take() {
-            listener.conclude(&Page::Failed { host: &self.host }, PAGE_LIMIT);
+            let page = self.back.as_deref().map_or(Page::Failed { host: &self.host }, |link| Page::Back { link });
+            listener.conclude(&page, PAGE_LIMIT);
         }
     }
 }
@@ -206,7 +214,8 @@ impl Attempt {
     fn open(desk: &Desk<'_>, host: &Host) -> Result<Self> {
         let listener = Listener::open(desk.ports.env, State::new()?, desk.deadline)?;
         let redirect_uri = listener.redirect_uri();
-        Ok(Self { ending: Ending { listener: Some(listener), host: host.to_string() }, verifier: Verifier::new()?, redirect_uri })
+        let back = desk.guide.map(|guide| guide.back.clone());
+        Ok(Self { ending: Ending { listener: Some(listener), host: host.to_string(), back }, verifier: Verifier::new()?, redirect_uri })
     }
 
     /// The request, its parameters in the order of the alphabet, as the official CLI has them.
@@ -225,6 +234,9 @@ impl Attempt {
     }
 
     fn ask(&mut self, desk: &Desk<'_>, link: &str) -> Result<Callback> {
+        if let Some(guide) = desk.guide {
+            return self.ask_by(guide, link);
+        }
         let opening = if desk.no_browser { Opening::Elsewhere } else { Opening::of(desk.ports.env) };
         let host = self.ending.host.clone();
         let Some(listener) = &mut self.ending.listener else { return Err(TimedOut { host }.into()) };
@@ -235,6 +247,21 @@ impl Attempt {
                 // Nobody has come, so nobody waits for a page.
                 self.ending.listener = None;
                 Err(TimedOut { host }.into())
+            }
+        }
+    }
+
+    fn ask_by(&mut self, guide: &Guide, link: &str) -> Result<Callback> {
+        browser::check_link(link)?;
+        guide.lead(link);
+        let host = self.ending.host.clone();
+        let answer = self.ending.listener.as_mut().and_then(|listener| listener.wait_unless(guide));
+        match answer {
+            Some(Answer::Granted(callback)) => Ok(callback),
+            Some(Answer::Denied(denied)) => Err(refusal(&denied, &host).into()),
+            None => {
+                self.ending.listener = None;
+                Err(if guide.is_given_up() { Cancelled::Interrupt.into() } else { TimedOut { host }.into() })
             }
         }
     }

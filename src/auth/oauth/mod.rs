@@ -5,10 +5,12 @@
 //! | `server` | the authorization server of a host: where its endpoints are, and what may be asked of it |
 //! | `reply` | what a token endpoint answers, read with care |
 //! | `login` | a person signs in: authorization code with PKCE (RFC 7636, 8252, 9207) |
+//! | `guide` | a page that leads the person through it in place of the terminal |
 //! | `pkce`, `query`, `callback`, `page`, `occupant`, `browser` | its parts: what ties it to this process, its links, where the browser comes back, what it shows there, who holds the port, how the link gets to a browser |
 
 pub(crate) mod browser;
 pub(crate) mod callback;
+pub(crate) mod guide;
 pub(crate) mod login;
 mod occupant;
 pub(crate) mod page;

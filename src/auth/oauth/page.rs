@@ -23,13 +23,15 @@ pub(crate) enum Page<'a> {
     SignedIn { host: &'a str },
     /// It is not; the terminal says why.
     Failed { host: &'a str },
+    /// The page that led here goes on: it says how it went.
+    Back { link: &'a str },
     /// A request that is none of ours, as a person sees it who opened an old link.
     Stranger,
 }
 
 impl Page<'_> {
     fn is_good(&self) -> bool {
-        matches!(self, Self::SignedIn { .. })
+        matches!(self, Self::SignedIn { .. } | Self::Back { .. })
     }
 
     /// The whole document.
@@ -43,6 +45,10 @@ impl Page<'_> {
                 "The sign-in did not work",
                 format!("<p>The command line is not signed in to <strong>{}</strong>.</p>\n<p>The terminal says why, and what to try next. You can close this tab.</p>", escaped(host)),
             ),
+            Self::Back { link } => {
+                let link = escaped(link);
+                ("One moment", format!("<meta http-equiv=\"refresh\" content=\"0;url={link}\">\n<p>The browser goes back by itself. If it does not: <a href=\"{link}\">go back</a></p>"))
+            }
             Self::Stranger => (
                 "This link is not for the sign-in under way",
                 "<p>It belongs to another or an older sign-in, or it is not complete. Nothing was done.</p>\n<p>Use the link that the terminal shows, or start again there.</p>".to_owned(),
@@ -77,8 +83,9 @@ pub(crate) fn reply(status: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// Text as it stands in HTML, also within quotes.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Database {
             host: database.target.host.clone(),
             port: database.target.port,
             user: database.target.user.clone(),
-            database: database.target.database.clone(),
+            dbname: database.target.database.clone(),
             sslmode: connection.sslmode.name().to_owned(),
             roots: connection.roots,
             ..session::Database::default()

@@ -6,8 +6,10 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use super::{meant, order};
+use crate::broker::session::{self, Session};
 use crate::commands::{Arity, Command, arguments};
 use crate::context::Context;
+use crate::env::Env;
 use crate::error::Failure;
 
 pub(crate) static COMMAND: Command = Command {
@@ -29,26 +31,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut failed = None;
     for session in meant(context, matches)? {
-        let id = &session.description.id;
-        let outcome = order(&session, "end").and_then(|()| {
-            let until = Instant::now() + PATIENCE;
-            while !session.is_gone() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            if session.is_gone() {
-                Ok(())
-            } else {
-                Err(Failure::new(format!("session {id} did not go within 5 seconds"))
-                    .hint("See whether it is still there: databricks session list; then try again")
-                    .into())
-            }
-        });
-        match outcome {
-            Ok(()) => context.ui.note(&format!("Session {id} has ended.")),
-            // One that ended by itself meanwhile is as good.
-            Err(_) if session.is_gone() => context.ui.note(&format!("Session {id} has ended.")),
+        match end(&session) {
+            Ok(()) => context.ui.note(&format!("Session {} has ended.", session.description.id)),
             Err(error) => failed = Some(error),
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Ends the session of this id; one that is gone already has ended.
+pub(super) fn by_id(env: &Env, id: &str) -> Result<()> {
+    session::all(env)?.iter().find(|session| session.description.id == id).map_or(Ok(()), end)
+}
+
+fn end(session: &Session) -> Result<()> {
+    let id = &session.description.id;
+    let outcome = order(session, "end").and_then(|()| {
+        let until = Instant::now() + PATIENCE;
+        while !session.is_gone() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if session.is_gone() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("session {id} did not go within 5 seconds"))
+                .hint("See whether it is still there: databricks session list; then try again")
+                .into())
+        }
+    });
+    // One that ended by itself meanwhile is as good.
+    if session.is_gone() { Ok(()) } else { outcome }
 }

@@ -42,15 +42,14 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 /// The profile is named together with the host: an SDK that finds a host alone looks at no profile file.
 pub(super) fn variables(config: &Path, host: &Host, live: bool, database: Option<&Database>) -> Vec<(&'static str, String)> {
     let profile = if live { LIVE_PROFILE } else { PROFILE };
-    let mut variables =
-        vec![(names::CONFIG_FILE, config.display().to_string()), (names::CONFIG_PROFILE, profile.to_owned()), (names::HOST, host.to_string())];
+    let mut variables = vec![(names::CONFIG_FILE, config.display().to_string()), (names::CONFIG_PROFILE, profile.to_owned()), (names::HOST, host.to_string())];
     if let Some(database) = database {
         variables.extend([
             (names::PGPASSFILE, config.with_file_name(PASSFILE).display().to_string()),
             (names::PGHOST, database.host.clone()),
             (names::PGPORT, database.port.to_string()),
             (names::PGUSER, database.user.clone()),
-            (names::PGDATABASE, database.database.clone()),
+            (names::PGDATABASE, database.dbname.clone()),
             (names::PGSSLMODE, database.sslmode.clone()),
         ]);
         variables.extend(database.roots.as_ref().map(|roots| (names::PGSSLROOTCERT, roots.display().to_string())));

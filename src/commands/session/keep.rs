@@ -46,7 +46,12 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
     let mut signals = Signals::take().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let (settings, credential) = plan.origin()?.credential(&Agent::of(context), Want::USUAL)?;
     let keeper = Keeper::open(context, &plan, &settings, &credential)?;
-    let ready = Ready { id: keeper.id().to_owned(), host: keeper.host().to_string(), config: keeper.config().display().to_string(), database: keeper.database().cloned() };
+    let ready = Ready {
+        id: keeper.id().to_owned(),
+        host: keeper.host().to_string(),
+        config: keeper.config().display().to_string(),
+        database: keeper.database().cloned(),
+    };
     context.ui.out(&serde_json::to_string(&ready)?);
     context.ui.out("\n");
     context.ui.flush().map(drop)?;

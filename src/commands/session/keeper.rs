@@ -15,10 +15,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{Credential, Want};
 use super::alarm::{Bound, Timer};
 use super::database::{Database, Wish};
 use super::renewal::Renewal;
+use crate::auth::{Credential, Want};
 use crate::broker::session::{self, Description, Folder, LIVE_PROFILE, PROFILE};
 use crate::broker::{Broker, Source, Stop, is_own_user};
 use crate::clock;

@@ -7,6 +7,7 @@ mod check;
 mod database;
 mod end;
 mod env;
+mod home;
 mod keep;
 mod keeper;
 mod list;
@@ -23,6 +24,7 @@ pub(crate) static GROUP: Group = Group {
         Node::Command(&check::COMMAND),
         Node::Command(&end::COMMAND),
         Node::Command(&env::COMMAND),
+        Node::Command(&home::COMMAND),
         Node::Command(&keep::COMMAND),
         Node::Command(&list::COMMAND),
         Node::Command(&refresh::COMMAND),

@@ -1,7 +1,7 @@
 //! `session start`: choose a workspace, sign in if need be, and work.
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use anyhow::Result;
 use clap::ArgMatches;
@@ -23,6 +23,7 @@ use crate::config::file::{ProfileFile, hint_of_profiles};
 use crate::config::settings::Settings;
 use crate::context::{Agent, Context};
 use crate::duration;
+use crate::env::Env;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
@@ -69,10 +70,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     let shell = env::Shell::of(context, matches)?;
     let mut plan = Plan { live: arguments::is_on(matches, "live"), database: database::Wish::of(context, matches)?, ..Plan::default() };
-    if let Some(life) = arguments::text(matches, "for") {
-        let seconds = duration::seconds(life).map_err(|reason| context.usage_error(UsageError::new(invalid_argument(life, "--for", &reason))))?;
-        plan.until = Some(clock::now().as_second().saturating_add(seconds));
-    }
+    plan.until = seconds(context, matches, "for")?.map(|life| clock::now().as_second().saturating_add(life));
     let Some((origin, settings, credential)) = signed_in(context, given.first().copied())? else {
         context.ui.note("No session: nothing is managed, and the environment stays as it is.");
         return if words.is_empty() { Ok(()) } else { run_plainly(context, &words) };
@@ -109,6 +107,13 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     child::end_with(code)
 }
 
+/// The seconds that a flag says.
+pub(super) fn seconds(context: &Context<'_>, matches: &ArgMatches, flag: &str) -> Result<Option<i64>> {
+    let Some(given) = arguments::text(matches, flag) else { return Ok(None) };
+    let refuse = |reason: String| context.usage_error(UsageError::new(invalid_argument(given, &format!("--{flag}"), &reason)));
+    duration::seconds(given).map(Some).map_err(refuse)
+}
+
 /// Runs the command as if we were not there.
 fn run_plainly(context: &Context<'_>, words: &[std::ffi::OsString]) -> Result<()> {
     let mut signals = Signals::take().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
@@ -119,7 +124,7 @@ fn run_plainly(context: &Context<'_>, words: &[std::ffi::OsString]) -> Result<()
 }
 
 /// The process that a session in the background ends with.
-fn parent(context: &Context<'_>, matches: &ArgMatches) -> Result<Option<u32>> {
+pub(super) fn parent(context: &Context<'_>, matches: &ArgMatches) -> Result<Option<u32>> {
     match arguments::text(matches, "parent") {
         Some(given) => match given.parse::<u32>() {
             Ok(process) if process > 0 => Ok(Some(process)),
@@ -153,6 +158,19 @@ fn shell_of(process: u32) -> u32 {
 
 /// Starts the process that keeps the session, and prints the lines for the shell.
 fn in_background(context: &Context<'_>, plan: &Plan, shell: env::Shell) -> Result<()> {
+    let (ready, _) = launch(plan)?;
+    let host = Host::parse(&ready.host)?;
+    let mut variables = env::variables(ready.config.as_ref(), &host, plan.live, ready.database.as_ref());
+    if plan.live {
+        variables.extend(environment::past_proxies(&context.env));
+    }
+    context.ui.out(&env::lines(context, shell, &variables));
+    context.ui.note(&format!("Session {} is signed in to {host}. To end it: databricks session end {}", ready.id, ready.id));
+    Ok(())
+}
+
+/// Starts the process that keeps a session, and waits until all is there. The process is to be gathered by whoever outlives it.
+pub(super) fn launch(plan: &Plan) -> Result<(Ready, Child)> {
     let own = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
     let mut command = child::command(&[own.into_os_string(), "session".into(), "keep".into()]);
     // Its notices are for the terminal; a pipe would stay open as long as the session, and who reads it would wait.
@@ -175,14 +193,7 @@ fn in_background(context: &Context<'_>, plan: &Plan, shell: env::Shell) -> Resul
         let said = said.trim();
         return Err(Failure::new(said.strip_prefix("Error: ").filter(|said| !said.is_empty()).unwrap_or("the session could not be started").to_owned()).into());
     };
-    let host = Host::parse(&ready.host)?;
-    let mut variables = env::variables(ready.config.as_ref(), &host, plan.live, ready.database.as_ref());
-    if plan.live {
-        variables.extend(environment::past_proxies(&context.env));
-    }
-    context.ui.out(&env::lines(context, shell, &variables));
-    context.ui.note(&format!("Session {} is signed in to {host}. To end it: databricks session end {}", ready.id, ready.id));
-    Ok(())
+    Ok((ready, keeper))
 }
 
 /// A workspace with its credential; `None` where none is wanted.
@@ -204,9 +215,7 @@ fn signed_in(context: &Context<'_>, given: Option<&str>) -> Result<Option<(Origi
             Err(error) if !context.ui.can_prompt() => return Err(error),
             Err(error) => error,
         };
-        let needs_sign_in = error.is::<NoSignIn>()
-            || Failure::mark(&error) == Some(&Ended::SignIn)
-            || Failure::mark::<Unconfigured>(&error).is_some_and(|unconfigured| unconfigured.signed_out || origin.host.is_some());
+        let needs_sign_in = needs_sign_in(&error, &origin);
         context.ui.note(&format!("{error:#}"));
         let first = if needs_sign_in { "Sign in with the browser" } else { "Retry" };
         let choices = [first, "Choose another workspace", "None: go on without a session"].map(Choice::new);
@@ -229,23 +238,30 @@ fn signed_in(context: &Context<'_>, given: Option<&str>) -> Result<Option<(Origi
     }
 }
 
+/// Whether what is missing is a person who signs in.
+pub(super) fn needs_sign_in(error: &anyhow::Error, origin: &Origin) -> bool {
+    error.is::<NoSignIn>()
+        || Failure::mark(error) == Some(&Ended::SignIn)
+        || Failure::mark::<Unconfigured>(error).is_some_and(|unconfigured| unconfigured.signed_out || origin.host.is_some())
+}
+
 /// The workspace that a word stands for.
 fn named(context: &Context<'_>, word: &str) -> Result<Origin> {
     if context.file.section(word)?.is_some_and(|fields| !fields.is_empty()) {
         return Ok(Origin { profile: Some(word.to_owned()), host: None });
     }
     if token::looks_like_a_host(word) {
-        return of_host(context, word);
+        return of_host(&context.env, word);
     }
     let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
     Err(hint_of_profiles(&context.file, word).into_iter().fold(failure, Failure::hint).into())
 }
 
 /// A host: the only profile that has it, or the host by itself.
-fn of_host(context: &Context<'_>, address: &str) -> Result<Origin> {
+pub(super) fn of_host(env: &Env, address: &str) -> Result<Origin> {
     let host = Host::parse(address)?;
     // A sign-in meanwhile may have made one.
-    let file = ProfileFile::locate(&context.env);
+    let file = ProfileFile::locate(env);
     let profiles = file.profiles()?;
     let mut meant = profiles.iter().filter(|profile| profile.get(Attr::Host).and_then(|own| Host::parse(&own).ok()).is_some_and(|own| own == host));
     match (meant.next(), meant.next()) {
@@ -270,5 +286,5 @@ fn choose(context: &Context<'_>) -> Result<Option<Origin>> {
     }
     let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
     let address = context.ui.prompter().text("Databricks host", None, &check)?;
-    of_host(context, &address).map(Some)
+    of_host(&context.env, &address).map(Some)
 }

@@ -1,6 +1,7 @@
 //! `auth login`: a person signs in with the browser, and a profile remembers how.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use wish::Wish;
 use workspace::{choose_workspace, introspect};
 
 use crate::auth::methods::databricks_cli::{self, METHOD};
+use crate::auth::oauth::guide::Guide;
 use crate::auth::oauth::login::{self, Desk, Ending, Granted};
 use crate::auth::oauth::server::{HostDescription, Server};
 use crate::auth::{Credential, Ports, Want};
@@ -89,6 +91,12 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 pub(in crate::commands) fn again(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Option<Duration>) -> Result<()> {
     let host = if profile.is_some() { None } else { host.cloned() };
     sign_in(context, Wish { profile: profile.map(ToOwned::to_owned), host, timeout, ..Wish::default() })
+}
+
+/// As [`again`], for a page that leads the person instead of the terminal.
+pub(in crate::commands) fn guided(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Duration, guide: Arc<Guide>) -> Result<()> {
+    let host = if profile.is_some() { None } else { host.cloned() };
+    sign_in(context, Wish { profile: profile.map(ToOwned::to_owned), host, timeout: Some(timeout), guide: Some(guide), ..Wish::default() })
 }
 
 /// What the profile has so far.
@@ -317,8 +325,8 @@ fn deadline(wish: &Wish) -> Instant {
     now.checked_add(wish.timeout.unwrap_or(TIMEOUT)).unwrap_or(now + TIMEOUT)
 }
 
-fn desk<'a>(context: &'a Context<'_>, wish: &Wish, ports: &'a Ports<'a>, deadline: Instant) -> Desk<'a> {
-    Desk { ui: context.ui, ports, no_browser: wish.no_browser, deadline }
+fn desk<'a>(context: &'a Context<'_>, wish: &'a Wish, ports: &'a Ports<'a>, deadline: Instant) -> Desk<'a> {
+    Desk { ui: context.ui, ports, no_browser: wish.no_browser, deadline, guide: wish.guide.as_deref() }
 }
 
 /// What requests to servers may use; none lasts longer than the sign-in may.

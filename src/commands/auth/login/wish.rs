@@ -1,10 +1,12 @@
 //! What a person wishes to sign in to, by flags, words and answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::ArgMatches;
 
+use crate::auth::oauth::guide::Guide;
 use crate::commands::arguments;
 use crate::commands::auth::token;
 use crate::commands::usage::{UsageError, invalid_argument};
@@ -33,6 +35,8 @@ pub(super) struct Wish {
     pub(super) configure_serverless: bool,
     pub(super) skip_workspace: bool,
     pub(super) no_browser: bool,
+    /// The page that leads the person.
+    pub(super) guide: Option<Arc<Guide>>,
 }
 
 impl Wish {
@@ -57,6 +61,7 @@ impl Wish {
             configure_serverless: arguments::is_on(matches, "configure-serverless"),
             skip_workspace: arguments::is_on(matches, "skip-workspace"),
             no_browser: arguments::is_on(matches, "no-browser"),
+            guide: None,
         };
         if wish.configure_cluster && wish.configure_serverless {
             return Err(Failure::new("please either configure serverless or cluster, not both").into());
