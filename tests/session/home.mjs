@@ -196,6 +196,15 @@ const scenarios = {
   async plain() {
     await signIn('ann');
     seen.text = await page.locator('body').innerText();
+    // A workspace that is not known yet, and from now on is.
+    await page.getByLabel('Workspace', { exact: true }).selectOption('host');
+    await page.getByLabel('Host of the other workspace').fill(process.env.WORKSPACE);
+    await page.getByLabel('Remember it as profile').fill('new one');
+    await press('Sign In');
+    await agree();
+    await heading('You are signed in to new one').waitFor();
+    await page.getByRole('button', { name: /^End session / }).first().click();
+    await page.getByText(/^Session \w+ has ended; its token is gone/).waitFor();
     await page.getByRole('button', { name: /^End session / }).click();
     await page.getByText(/^Session \w+ has ended; its token is gone/).waitFor();
   },

@@ -3,6 +3,7 @@
 use super::{Job, eventually};
 use crate::harness::free_port;
 use crate::peers::oauth::{node, packages};
+use crate::workspace::Workspace;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,6 +26,8 @@ fn job() -> Job {
 struct Home {
     child: Child,
     link: String,
+    /// A host as somebody would type it.
+    workspace: String,
     said: std::sync::mpsc::Receiver<String>,
 }
 
@@ -41,7 +44,7 @@ impl Home {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         std::thread::spawn(move || lines.map_while(|line| tell.send(line).ok()).count());
         let link = std::iter::from_fn(|| said.recv_timeout(Duration::from_secs(10)).ok()).find(|line| line.starts_with("http://localhost:")).unwrap();
-        Home { child, link, said }
+        Home { child, link, workspace: job.workspace.url().to_owned(), said }
     }
 
     fn port(&self) -> u16 {
@@ -111,7 +114,7 @@ fn person(home: &Home, scenario: &str, meanwhile: impl FnOnce()) -> (Value, Path
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/session/home.mjs");
     let mut command = Command::new(node());
     command.arg(script).args([&home.link, scenario]).arg(&folder).env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8");
-    command.env("HOME", scratch.path()).env("TMPDIR", scratch.path()).env("TEST_NODE", packages());
+    command.env("HOME", scratch.path()).env("TMPDIR", scratch.path()).env("TEST_NODE", packages()).env("WORKSPACE", &home.workspace);
     let mut browser = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut line = lines.next().unwrap();
@@ -249,8 +252,12 @@ fn the_keyboard_is_enough() {
 #[test]
 fn scripts_are_not_needed() {
     let job = job();
-    let home = Home::open(&job, &[]);
+    let mut home = Home::open(&job, &[]);
+    let other = job.home.joins(Workspace::start());
+    home.workspace = other.url().to_owned();
     let (result, _) = person(&home, "plain", || ());
+    let remembered = job.home.config().split_once("[new one]").map(|(_, rest)| rest.contains(other.url()));
+    assert_eq!(remembered, Some(true), "{}", job.home.config());
     assert!(result["seen"]["text"].as_str().unwrap().contains("databricks session env"));
     plant(&job);
 }

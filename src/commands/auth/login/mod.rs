@@ -95,8 +95,8 @@ pub(in crate::commands) fn again(context: &Context<'_>, profile: Option<&str>, h
 
 /// As [`again`], for a page that leads the person instead of the terminal.
 pub(in crate::commands) fn guided(context: &Context<'_>, profile: Option<&str>, host: Option<&Host>, timeout: Duration, guide: Arc<Guide>) -> Result<()> {
-    let host = if profile.is_some() { None } else { host.cloned() };
-    sign_in(context, Wish { profile: profile.map(ToOwned::to_owned), host, timeout: Some(timeout), guide: Some(guide), ..Wish::default() })
+    let (profile, host) = (profile.map(ToOwned::to_owned), host.cloned());
+    sign_in(context, Wish { profile, host, timeout: Some(timeout), guide: Some(guide), ..Wish::default() })
 }
 
 /// What the profile has so far.

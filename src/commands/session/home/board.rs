@@ -30,16 +30,20 @@ use crate::ui::prompt::Cancelled;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Profile(String),
-    Host(String),
+    /// As it was typed, and the profile that is to remember it.
+    Host {
+        address: String,
+        name: String,
+    },
     None,
 }
 
 impl Choice {
     /// From the fields of the form.
-    pub(super) fn of(workspace: &str, host: &str) -> Option<Self> {
+    pub(super) fn of(workspace: &str, host: &str, name: &str) -> Option<Self> {
         match workspace.split_once(':') {
             Some(("profile", name)) if !name.is_empty() => Some(Self::Profile(name.to_owned())),
-            None if workspace == "host" => Some(Self::Host(host.to_owned())),
+            None if workspace == "host" => Some(Self::Host { address: host.to_owned(), name: name.to_owned() }),
             None if workspace == "none" => Some(Self::None),
             _ => None,
         }
@@ -49,7 +53,7 @@ impl Choice {
     pub(super) fn value(&self) -> String {
         match self {
             Self::Profile(name) => format!("profile:{name}"),
-            Self::Host(_) => "host".to_owned(),
+            Self::Host { .. } => "host".to_owned(),
             Self::None => "none".to_owned(),
         }
     }
@@ -57,18 +61,24 @@ impl Choice {
     /// As people call it.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Profile(name) | Self::Host(name) => name,
+            Self::Profile(name) | Self::Host { address: name, .. } => name,
             Self::None => "none",
         }
+    }
+
+    /// The profile that a sign-in is to write: that of the host, or a new one.
+    fn profile<'c>(&'c self, origin: &'c Origin) -> Option<&'c str> {
+        let named = if let Self::Host { name, .. } = self { Some(name.as_str()).filter(|name| !name.is_empty()) } else { None };
+        origin.profile.as_deref().or(named)
     }
 
     fn origin(&self, env: &Env) -> Result<Origin> {
         match self {
             Self::Profile(name) => Ok(Origin { profile: Some(name.clone()), host: None }),
-            Self::Host(address) if address.is_empty() => {
+            Self::Host { address, .. } if address.is_empty() => {
                 Err(Failure::new("the host is missing").hint("Such as https://my-workspace.cloud.databricks.com").into())
             }
-            Self::Host(address) => start::of_host(env, address),
+            Self::Host { address, .. } => start::of_host(env, address),
             Self::None => Ok(Origin::default()),
         }
     }
@@ -227,7 +237,9 @@ impl Board {
                 return Err(error);
             }
             self.sign_in(&context, means, choice, &origin)?;
-            origin = choice.origin(&context.env)?;
+            if let Some(profile) = choice.profile(&origin) {
+                origin = Origin { profile: Some(profile.to_owned()), host: None };
+            }
         }
         let until = means.life.map(|life| clock::now().as_second().saturating_add(life));
         let host = origin.host.as_ref().map(Host::to_string);
@@ -246,7 +258,7 @@ impl Board {
         };
         let guide = Arc::new(Guide::new(means.back.clone(), lead)?);
         self.inner().guide = Some(Arc::clone(&guide));
-        let outcome = login::guided(context, origin.profile.as_deref(), origin.host.as_ref(), timeout, guide);
+        let outcome = login::guided(context, choice.profile(origin), origin.host.as_ref(), timeout, guide);
         // The person has come, or nobody will.
         self.change(|inner| inner.stage = Stage::Working { choice: choice.clone() });
         outcome

@@ -75,10 +75,11 @@ pub(super) enum Visit {
     Wait,
     /// On to the page of the authorization server.
     Go,
-    /// Sign in to this: what was chosen, and the host that was typed.
+    /// Sign in to this: what was chosen, and the host and the name that were typed.
     Start {
         workspace: String,
         host: String,
+        name: String,
     },
     Cancel,
     End(String),
@@ -256,7 +257,9 @@ impl Guard {
             return Err(Refusal::Forged);
         }
         match tail {
-            "start" => Ok(Visit::Start { workspace: field("workspace")?.to_owned(), host: field("host")?.trim().to_owned() }),
+            "start" => {
+                Ok(Visit::Start { workspace: field("workspace")?.to_owned(), host: field("host")?.trim().to_owned(), name: field("name")?.trim().to_owned() })
+            }
             "cancel" => Ok(Visit::Cancel),
             "end" => Ok(Visit::End(field("session")?.to_owned())),
             "close" => Ok(Visit::Close),
@@ -326,7 +329,7 @@ mod tests {
         let mut guard = Guard::new(8123).unwrap();
         let proof = format!("{PROOF}={}", guard.proof());
         let request = post(&guard, "start", ORIGIN, &format!("workspace=profile%3Aa+b&host=&{proof}"));
-        assert_eq!(asked(&mut guard, &request), Ok(Visit::Start { workspace: "profile:a b".into(), host: String::new() }));
+        assert_eq!(asked(&mut guard, &request), Ok(Visit::Start { workspace: "profile:a b".into(), host: String::new(), name: String::new() }));
         for (fields, body) in [
             ("", proof.clone()),
             ("Origin: null\r\n", proof.clone()),

@@ -166,11 +166,9 @@ impl View<'_> {
             ),
             Stage::Failed { choice, why, hints } => {
                 let hints: String = hints.iter().map(|hint| format!("<p class=\"help\">{}</p>\n", shown(hint))).collect();
-                let fields = format!(
-                    "<input type=\"hidden\" name=\"workspace\" value=\"{}\">\n<input type=\"hidden\" name=\"host\" value=\"{}\">\n",
-                    escaped(&choice.value()),
-                    if let Choice::Host(host) = choice { escaped(host) } else { String::new() }
-                );
+                let (host, name) = typed(choice);
+                let hidden = |field: &str, value: &str| format!("<input type=\"hidden\" name=\"{field}\" value=\"{}\">\n", escaped(value));
+                let fields = hidden("workspace", &choice.value()) + &hidden("host", host) + &hidden("name", name);
                 let retry = self.form("start", &fields, "<button id=\"retry\" class=\"main\" autofocus>Retry</button>");
                 format!(
                     "<section class=\"bad\" role=\"alert\">\n<h2>The sign-in to {} did not work</h2>\n<p class=\"why\">{}</p>\n{hints}<div class=\"row\">\n{retry}</div>\n</section>",
@@ -211,13 +209,18 @@ impl View<'_> {
             .collect();
         options += &option("host", "Another workspace …");
         options += &option("none", "None: work without managed credentials");
-        let typed = if let Stage::Failed { choice: Choice::Host(host), .. } = self.stage { escaped(host) } else { String::new() };
+        let (host, name) = if let Stage::Failed { choice, .. } = self.stage { typed(choice) } else { ("", "") };
         let focus = if matches!(self.stage, Stage::Choosing) { " autofocus" } else { "" };
         let fields = format!(
             "<label for=\"workspace\">Workspace</label>\n<select id=\"workspace\" name=\"workspace\"{focus}>\n{options}</select>\n\
              <div class=\"other\">\n<label for=\"host\">Host of the other workspace</label>\n\
-             <input id=\"host\" name=\"host\" value=\"{typed}\" inputmode=\"url\" autocomplete=\"url\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"400\" aria-describedby=\"host-help\">\n\
-             <p class=\"help\" id=\"host-help\">Such as https://my-workspace.cloud.databricks.com</p>\n</div>\n"
+             <input id=\"host\" name=\"host\" value=\"{}\" inputmode=\"url\" autocomplete=\"url\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"400\" aria-describedby=\"host-help\">\n\
+             <p class=\"help\" id=\"host-help\">Such as https://my-workspace.cloud.databricks.com</p>\n\
+             <label for=\"name\">Remember it as profile</label>\n\
+             <input id=\"name\" name=\"name\" value=\"{}\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"100\" aria-describedby=\"name-help\">\n\
+             <p class=\"help\" id=\"name-help\">A name of your choice, to find it in this list. It may stay empty.</p>\n</div>\n",
+            escaped(host),
+            escaped(name)
         );
         let form = self.form("start", &fields, "<div class=\"row\"><button id=\"sign-in\" class=\"main\">Sign In</button></div>");
         format!("<section aria-labelledby=\"choose\">\n<h2 id=\"choose\">Start a session</h2>\n{form}</section>")
@@ -269,6 +272,11 @@ impl View<'_> {
     }
 }
 
+/// The host and the name that were typed.
+fn typed(choice: &Choice) -> (&str, &str) {
+    if let Choice::Host { address, name } = choice { (address, name) } else { ("", "") }
+}
+
 /// How shells and programs get into a session.
 fn usage(session: &Description, config: &std::path::Path) -> String {
     let id = shown(&session.id);
@@ -295,7 +303,7 @@ mod tests {
     #[test]
     fn nothing_from_elsewhere_is_markup() {
         let evil = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\u{1b}[2J";
-        let choice = Choice::Host(evil.to_owned());
+        let choice = Choice::Host { address: evil.to_owned(), name: evil.to_owned() };
         let until = clock::now();
         for stage in [
             Stage::Choosing,
@@ -332,7 +340,7 @@ mod tests {
         let failed = Stage::Failed { choice: Choice::Profile("a".into()), why: "no".into(), hints: Vec::new() };
         let html = html(&failed, "a");
         assert_eq!(html.matches("<form ").count(), html.matches("name=\"proof\" value=\"x\"").count());
-        for id in ["workspace", "host"] {
+        for id in ["workspace", "host", "name"] {
             assert!(html.contains(&format!("<label for=\"{id}\">")) && html.contains(&format!(" id=\"{id}\"")));
         }
     }

@@ -280,8 +280,8 @@ impl<'s> Server<'s> {
             Visit::Wait => {}
             Visit::Cancel => self.board.give_up(),
             Visit::End(id) => self.board.end(&self.means.env, id),
-            Visit::Start { workspace, host } => {
-                let Some(choice) = Choice::of(&workspace, &host) else { return Answer::Reply(page::refusal(Refusal::Broken)) };
+            Visit::Start { workspace, host, name } => {
+                let Some(choice) = Choice::of(&workspace, &host, &name) else { return Answer::Reply(page::refusal(Refusal::Broken)) };
                 self.board.start(&self.means, choice);
                 self.connections[place].phase = Phase::Waiting(LEADS);
                 self.connections[place].since = Instant::now();
