@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Profiles `p` and `q` as in every job, and `ann`, whom nobody has signed in yet.
@@ -132,12 +133,17 @@ fn person(home: &Home, scenario: &str, meanwhile: impl FnOnce()) -> (Value, Path
 
 /// Tokens that were granted to Ann are looked for where none may be.
 fn plant(job: &Job) {
+    plant_of(job, |_| &job.workspace);
+}
+
+/// As [`plant`]; `workspace` is the one that granted what is kept under a key.
+fn plant_of<'w>(job: &'w Job, workspace: impl Fn(&str) -> &'w Arc<Workspace>) {
     let bytes = std::fs::read(job.home.path().join(".databricks/token-cache.json")).unwrap();
     let store: Value = serde_json::from_slice(&bytes).unwrap();
-    for entry in store["tokens"].as_object().unwrap().values() {
+    for (key, entry) in store["tokens"].as_object().unwrap() {
         for field in ["access_token", "refresh_token"] {
             if let Some(token) = entry[field].as_str().filter(|token| !token.is_empty()) {
-                job.home.secret_of(&job.workspace, token);
+                job.home.secret_of(workspace(key), token);
             }
         }
     }
@@ -259,7 +265,7 @@ fn scripts_are_not_needed() {
     let remembered = job.home.config().split_once("[new one]").map(|(_, rest)| rest.contains(other.url()));
     assert_eq!(remembered, Some(true), "{}", job.home.config());
     assert!(result["seen"]["text"].as_str().unwrap().contains("databricks session env"));
-    plant(&job);
+    plant_of(&job, |key| if key == "new one" || key == other.url() { &other } else { &job.workspace });
 }
 
 fn status(answer: &str) -> &str {
@@ -319,6 +325,23 @@ fn nobody_else_gets_anything() {
     job.home.run("session end --all").ok();
     drop(home);
     plant(&job);
+}
+
+#[test]
+fn why_a_session_cannot_be_started_is_told_on_the_page() {
+    let job = job();
+    let home = Home::open(&job, &["--database", "no-such-instance"]);
+    let fields = format!("Cookie: {}\r\nOrigin: http://localhost:{}\r\n", home.cookie(), home.port());
+    let page = home.get(&home.place(), &fields);
+    let proof = page.split_once("name=\"proof\" value=\"").unwrap().1.split('"').next().unwrap();
+    assert_eq!(status(&home.post("start", &fields, &format!("proof={proof}&workspace=profile%3Ap"))), "303");
+    let page = home.get(&home.place(), &fields);
+    for part in
+        ["The sign-in to p did not work", "has no database instance &quot;no-such-instance&quot;", "databricks database list-database-instances", ">Retry<"]
+    {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    assert!(sessions(&job).is_empty() && job.folders().is_empty());
 }
 
 #[test]

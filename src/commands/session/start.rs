@@ -158,7 +158,8 @@ fn shell_of(process: u32) -> u32 {
 
 /// Starts the process that keeps the session, and prints the lines for the shell.
 fn in_background(context: &Context<'_>, plan: &Plan, shell: env::Shell) -> Result<()> {
-    let (ready, _) = launch(plan)?;
+    // Its notices are for the terminal; a pipe would stay open as long as the session, and who reads it would wait.
+    let (ready, _) = launch(plan, std::io::stderr().is_terminal())?;
     let host = Host::parse(&ready.host)?;
     let mut variables = env::variables(ready.config.as_ref(), &host, plan.live, ready.database.as_ref());
     if plan.live {
@@ -170,12 +171,12 @@ fn in_background(context: &Context<'_>, plan: &Plan, shell: env::Shell) -> Resul
 }
 
 /// Starts the process that keeps a session, and waits until all is there. The process is to be gathered by whoever outlives it.
-pub(super) fn launch(plan: &Plan) -> Result<(Ready, Child)> {
+///
+/// What it says later is for the `terminal`, or for nobody.
+pub(super) fn launch(plan: &Plan, terminal: bool) -> Result<(Ready, Child)> {
     let own = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
     let mut command = child::command(&[own.into_os_string(), "session".into(), "keep".into()]);
-    // Its notices are for the terminal; a pipe would stay open as long as the session, and who reads it would wait.
-    let to_terminal = std::io::stderr().is_terminal();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(if to_terminal { Stdio::inherit() } else { Stdio::piped() });
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(if terminal { Stdio::inherit() } else { Stdio::piped() });
     let mut keeper = command.spawn().map_err(|error| Failure::new(format!("cannot start the process that keeps the session: {error}")))?;
     if let Some(mut stdin) = keeper.stdin.take() {
         stdin.write_all(&serde_json::to_vec(plan)?)?;
@@ -190,10 +191,19 @@ pub(super) fn launch(plan: &Plan) -> Result<(Ready, Child)> {
             stderr.take(1 << 14).read_to_string(&mut said)?;
         }
         let _gathered = keeper.wait();
-        let said = said.trim();
-        return Err(Failure::new(said.strip_prefix("Error: ").filter(|said| !said.is_empty()).unwrap_or("the session could not be started").to_owned()).into());
+        return Err(failure_of(&said).into());
     };
     Ok((ready, keeper))
+}
+
+/// The failure that another process of ours has told, with its hints; what it only warned of is left out.
+fn failure_of(said: &str) -> Failure {
+    let lines = || said.lines().skip_while(|line| !line.starts_with("Error: "));
+    let hint = |line: &str| line.strip_prefix("Hint: ").map(ToOwned::to_owned);
+    let message: Vec<&str> = lines().take_while(|line| hint(line).is_none()).collect();
+    let message = message.join("\n");
+    let message = message.trim_end().strip_prefix("Error: ").unwrap_or("the session could not be started").to_owned();
+    lines().filter_map(hint).fold(Failure::new(message), Failure::hint)
 }
 
 /// A workspace with its credential; `None` where none is wanted.
@@ -287,4 +297,17 @@ fn choose(context: &Context<'_>) -> Result<Option<Origin>> {
     let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
     let address = context.ui.prompter().text("Databricks host", None, &check)?;
     of_host(&context.env, &address).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_keeper_is_told_as_it_was() {
+        let failure = failure_of("Warning: something\nError: no such thing\n\nNext steps:\n  - look\nHint: try this\nHint: or that\n");
+        assert_eq!(failure.to_string(), "no such thing\n\nNext steps:\n  - look");
+        assert_eq!(failure.hints(), ["try this", "or that"]);
+        assert_eq!(failure_of("").to_string(), "the session could not be started");
+    }
 }

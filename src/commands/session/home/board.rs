@@ -114,7 +114,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 struct Inner {
     stage: Stage,
-    /// What else is to be said, once.
+    /// What else is to be said, until the next thing happens.
     note: Option<String>,
     /// Sessions that are being ended.
     ending: usize,
@@ -159,15 +159,19 @@ impl Board {
         self.inner().stage.clone()
     }
 
-    /// What is to be said once; a page that only looks leaves it for a person.
     pub(super) fn note(&self) -> Option<String> {
         self.inner().note.clone()
     }
 
-    /// Whether nothing goes on that ends by itself soon.
-    pub(super) fn is_settled(&self) -> bool {
+    /// Whether nothing goes on that ends by itself soon; the wait for a person does once they `came`.
+    pub(super) fn is_settled(&self, came: bool) -> bool {
         let inner = self.inner();
-        inner.ending == 0 && !matches!(inner.stage, Stage::Working { .. })
+        let goes_on = match inner.stage {
+            Stage::Working { .. } => true,
+            Stage::Leading { .. } => came,
+            _ => false,
+        };
+        inner.ending == 0 && !goes_on
     }
 
     /// Whether a sign-in or a start is under way.
@@ -244,7 +248,7 @@ impl Board {
         let until = means.life.map(|life| clock::now().as_second().saturating_add(life));
         let host = origin.host.as_ref().map(Host::to_string);
         let plan = Plan { profile: origin.profile, host, until, ..means.plan.clone() };
-        let (ready, keeper) = start::launch(&plan)?;
+        let (ready, keeper) = start::launch(&plan, false)?;
         self.inner().keepers.push(keeper);
         context.ui.note(&format!("Session {} is signed in to {}. To end it: databricks session end {}", ready.id, ready.host, ready.id));
         Ok(ready.id)

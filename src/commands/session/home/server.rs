@@ -188,8 +188,8 @@ impl<'s> Server<'s> {
         }
         let is_late = connection.since.elapsed() >= patience(connection);
         match connection.phase {
-            Phase::Waiting(_) if self.board.is_settled() || is_late => {
-                let reply = self.settled(self.connections[place].phase == Phase::Waiting(LEADS));
+            Phase::Waiting(way) if self.board.is_settled(way == COMES_BACK) || is_late => {
+                let reply = self.settled(way == LEADS);
                 self.send(place, &reply);
             }
             // Whoever goes away waits no more.
@@ -277,19 +277,22 @@ impl<'s> Server<'s> {
                 self.board.give_up();
                 return Answer::Reply(page::closed());
             }
-            Visit::Wait => {}
+            Visit::Wait => return self.park(place, COMES_BACK),
             Visit::Cancel => self.board.give_up(),
             Visit::End(id) => self.board.end(&self.means.env, id),
             Visit::Start { workspace, host, name } => {
                 let Some(choice) = Choice::of(&workspace, &host, &name) else { return Answer::Reply(page::refusal(Refusal::Broken)) };
                 self.board.start(&self.means, choice);
-                self.connections[place].phase = Phase::Waiting(LEADS);
-                self.connections[place].since = Instant::now();
-                return Answer::Later;
+                return self.park(place, LEADS);
             }
         }
-        self.connections[place].phase = Phase::Waiting(STAYS);
-        self.connections[place].since = Instant::now();
+        self.park(place, STAYS)
+    }
+
+    /// Lets a browser wait.
+    fn park(&mut self, place: usize, way: usize) -> Answer {
+        let connection = &mut self.connections[place];
+        (connection.phase, connection.since) = (Phase::Waiting(way), Instant::now());
         Answer::Later
     }
 
@@ -300,7 +303,6 @@ impl<'s> Server<'s> {
     }
 
     fn show(&self) -> Vec<u8> {
-        // What is said once stays until the next thing happens: a page that is loaded again shows the same.
         let (stage, note) = (self.board.stage(), self.board.note());
         let profiles = ProfileFile::locate(&self.context.env);
         let (profiles, trouble) = match profiles.profiles() {
@@ -329,6 +331,8 @@ impl<'s> Server<'s> {
 const LEADS: usize = 0;
 /// A browser that waits for the page.
 const STAYS: usize = 1;
+/// A browser that comes back from a sign-in, of which the outcome is not known yet.
+const COMES_BACK: usize = 2;
 
 fn patience(connection: &Connection) -> Duration {
     if matches!(connection.phase, Phase::Waiting(_)) { PARKED } else { PATIENCE }
