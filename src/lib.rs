@@ -32,6 +32,7 @@ mod host;
 mod http;
 mod json;
 mod lakebase;
+mod peer;
 mod report;
 mod rest;
 mod secret;

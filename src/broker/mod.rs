@@ -4,7 +4,7 @@
 //! number of seconds since 1970, which every SDK reads. <https://pkg.go.dev/github.com/databricks/databricks-sdk-go/config> (`MetadataServiceURL`)
 //!
 //! One path per profile, of 256 random bits: whoever knows it gets the token, and nobody can guess it. The user behind a TCP connection is not looked up
-//! ([`peer`]): that would cost more than the answer, and proves little, because any process of the user can pass a connection on. On the
+//! ([`crate::peer`]): that would cost more than the answer, and proves little, because any process of the user can pass a connection on. On the
 //! unix socket the kernel tells who is there, for nothing, and there it is checked.
 //!
 //! [`Broker`] is one thread around `epoll` (`poll` elsewhere): a token that is there costs a read and a write. What has to be fetched is fetched by a thread of its own that
@@ -12,7 +12,6 @@
 
 pub(crate) mod connection;
 mod lifetime;
-pub(crate) mod peer;
 mod poller;
 pub(crate) mod request;
 mod server;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the foundations up; a module may use those of lower layers and itself.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "text", "error", "host", "env", "clock", "duration", "files", "hardening", "json", "signals"],
+    &["secret", "text", "error", "host", "env", "clock", "duration", "files", "hardening", "peer", "json", "signals"],
     &["http", "config", "storage", "ui"],
     &["auth"],
     &["rest", "handover", "broker"],

@@ -401,6 +401,8 @@ fn another_user_is_not_answered() {
     };
     assert_eq!(ask("65534"), "000");
     assert_eq!(ask("0"), "200", "the ticket was still good");
+    let (said, _) = home.end();
+    assert!(said.contains("another user (uid 65534)"), "{said}");
 }
 
 #[test]

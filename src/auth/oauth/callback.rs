@@ -17,6 +17,7 @@ use super::pkce::State;
 use super::{occupant, query};
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::peer::{self, Peer};
 use crate::secret::Secret;
 use crate::text;
 use crate::ui::prompt::Meanwhile;
@@ -160,6 +161,8 @@ pub(crate) struct Listener {
     page: Option<Vec<u8>>,
     /// Whether the browser has it.
     shown: bool,
+    /// Whether the page is for a browser of this user only.
+    is_private: bool,
 }
 
 impl Listener {
@@ -173,7 +176,7 @@ impl Listener {
             Some(named) => Self::named(named)?,
         };
         let (port, sockets) = found;
-        Ok(Self { sockets, port, state, connections: Vec::new(), answer: None, answered: false, deadline, page: None, shown: false })
+        Ok(Self { sockets, port, state, connections: Vec::new(), answer: None, answered: false, deadline, page: None, shown: false, is_private: false })
     }
 
     fn named(named: &str) -> Result<(u16, Vec<TcpListener>), Failure> {
@@ -207,6 +210,11 @@ impl Listener {
         let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
         Err(Failure::new(format!("no port of {first} to {last} is free on both 127.0.0.1 and ::1{reason}{}", occupant::of(last)))
             .hint(format!("Name a free one: {}=PORT", env::OAUTH_CALLBACK_PORT)))
+    }
+
+    /// Keeps the page from other users: it holds what they need not know.
+    pub(crate) fn keep_page_private(&mut self) {
+        self.is_private = true;
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -317,6 +325,7 @@ impl Listener {
         match reaction {
             Reaction::Nothing => {}
             Reaction::Reply(reply) => connection.reply(reply),
+            Reaction::Park if self.is_private && peer::of(&connection.stream) != Peer::Own => connection.reply(nothing()),
             Reaction::Park => connection.phase = Phase::Parked,
         }
         if let (Phase::Parked, Some(page)) = (&connection.phase, &self.page) {
@@ -354,7 +363,7 @@ impl Listener {
             },
             "/" => Reaction::Reply(Page::Stranger.reply()),
             page::PATH if self.answered => Reaction::Park,
-            _ => refuse("404 Not Found", "There is nothing here.\n"),
+            _ => Reaction::Reply(nothing()),
         }
     }
 }
@@ -412,6 +421,10 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 
 fn plain(status: &str, headers: &str, body: &str) -> Vec<u8> {
     reply(status, &format!("{headers}Content-Type: text/plain; charset=utf-8\r\nContent-Security-Policy: default-src 'none'\r\n"), body)
+}
+
+fn nothing() -> Vec<u8> {
+    plain("404 Not Found", "", "There is nothing here.\n")
 }
 
 enum Reaction {

@@ -212,7 +212,10 @@ struct Attempt {
 
 impl Attempt {
     fn open(desk: &Desk<'_>, host: &Host) -> Result<Self> {
-        let listener = Listener::open(desk.ports.env, State::new()?, desk.deadline)?;
+        let mut listener = Listener::open(desk.ports.env, State::new()?, desk.deadline)?;
+        if desk.guide.is_some() {
+            listener.keep_page_private();
+        }
         let redirect_uri = listener.redirect_uri();
         let back = desk.guide.map(|guide| guide.back.clone());
         Ok(Self { ending: Ending { listener: Some(listener), host: host.to_string(), back }, verifier: Verifier::new()?, redirect_uri })

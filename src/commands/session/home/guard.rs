@@ -3,7 +3,7 @@
 //! | against | what guards |
 //! |---|---|
 //! | whoever finds the address in a history, a list of processes or a `Referer` | it has a ticket that is good once; what counts from then on is a cookie |
-//! | other users of the machine | the kernel tells whose connection it is ([`crate::broker::peer`]); both loopback addresses of the port are ours |
+//! | other users of the machine | the kernel tells whose connection it is ([`crate::peer`]); both loopback addresses of the port are ours |
 //! | pages of other origins | the cookie is `SameSite=Strict`; what changes something is a POST with our `Origin` and a number that only our page has |
 //! | names that lead here (DNS rebinding) | `Host` |
 //! | servers at other ports of this machine, to which browsers send the same cookies | the cookie's path is as secret as the cookie |

@@ -13,11 +13,12 @@ use super::board::{Board, Choice, Means, Stage};
 use super::guard::{self, Guard, Piece, Refusal, Visit};
 use super::page::{self, View};
 use crate::broker::connection::{Connection, Phase, Stream};
-use crate::broker::{peer, session};
+use crate::broker::session;
 use crate::commands::child::{self, Signals};
 use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::context::Context;
+use crate::peer::{self, Peer};
 use crate::ui;
 
 /// Connections at a time; a new one takes the place of the oldest.
@@ -30,6 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PARKED: Duration = Duration::from_secs(20);
 /// How long a wait lasts where nothing bounds it.
 const LONG: Duration = Duration::from_secs(3_600);
+
+/// Different warnings at the terminal, at most.
+const MOST_WARNINGS: usize = 8;
+const SPENT: &str =
+    "a link that was used already was tried again, and refused. If that was not you, somebody else saw it: end this with Ctrl-C and start it again";
 
 /// Why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +62,8 @@ pub(super) struct Server<'s> {
     /// When somebody was here last.
     last: Instant,
     is_closed: bool,
-    told: bool,
+    /// What the person was warned of.
+    told: Vec<String>,
 }
 
 /// What becomes of a request.
@@ -78,7 +85,7 @@ impl<'s> Server<'s> {
         idle: Duration,
         listens: bool,
     ) -> Self {
-        Self { context, sockets, guard, board, means, wake, idle, listens, connections: Vec::new(), last: Instant::now(), is_closed: false, told: false }
+        Self { context, sockets, guard, board, means, wake, idle, listens, connections: Vec::new(), last: Instant::now(), is_closed: false, told: Vec::new() }
     }
 
     /// Serves until it is enough.
@@ -152,13 +159,21 @@ impl<'s> Server<'s> {
     }
 
     fn accept(&mut self) {
+        let mut stranger = None;
         for socket in &self.sockets {
             // Bounded, so that a flood of new ones does not keep the others waiting.
             for _ in 0..MOST_CONNECTIONS {
                 match socket.accept() {
                     // Not a word to others: there is nothing here for them.
-                    Ok((stream, _)) if peer::is_stranger(&stream) => {}
                     Ok((stream, _)) => {
+                        match peer::of(&stream) {
+                            Peer::Own => {}
+                            Peer::Gone => continue,
+                            Peer::Stranger(user) => {
+                                stranger = Some(user);
+                                continue;
+                            }
+                        }
                         let stream = Stream::Tcp(stream);
                         if stream.set_nonblocking().is_ok() {
                             if self.connections.len() >= MOST_CONNECTIONS {
@@ -177,6 +192,18 @@ impl<'s> Server<'s> {
                     }
                 }
             }
+        }
+        if let Some(user) = stranger {
+            // It may be the person's own browser, where this runs by way of sudo.
+            self.warn(format!("a program of another user (uid {user}) came to the page and got no answer: the page is for a browser of this user only"));
+        }
+    }
+
+    /// Warns the person at the terminal, once of each thing.
+    fn warn(&mut self, warning: String) {
+        if self.told.len() < MOST_WARNINGS && !self.told.contains(&warning) {
+            self.context.ui.warn(&warning);
+            self.told.push(warning);
         }
     }
 
@@ -226,7 +253,9 @@ impl<'s> Server<'s> {
                 Piece::Request(request) => match self.guard.admit(&request) {
                     Ok(visit) => self.answer(place, visit),
                     Err(refusal) => {
-                        self.notice(refusal);
+                        if refusal == Refusal::Spent {
+                            self.warn(SPENT.to_owned());
+                        }
                         Answer::Reply(page::refusal(refusal))
                     }
                 },
@@ -244,16 +273,6 @@ impl<'s> Server<'s> {
         connection.phase = Phase::Idle;
         connection.since = Instant::now();
         connection.send(reply);
-    }
-
-    /// A link that comes twice is told to the person: somebody else may have it.
-    fn notice(&mut self, refusal: Refusal) {
-        if refusal == Refusal::Spent && !self.told {
-            self.told = true;
-            self.context.ui.warn(
-                "a link that was used already was tried again, and refused. If that was not you, somebody else saw it: end this with Ctrl-C and start it again",
-            );
-        }
     }
 
     fn answer(&mut self, place: usize, visit: Visit) -> Answer {

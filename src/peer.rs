@@ -4,31 +4,30 @@
 
 use std::net::TcpStream;
 
-/// Whether the other end is surely nobody of ours: a socket of another user, or one that nobody holds any more. The superuser may do everything anyway.
-///
-/// Where the system does not tell nobody is told apart.
-pub(crate) fn is_stranger(stream: &TcpStream) -> bool {
-    let (Ok(own), Ok(other)) = (stream.local_addr(), stream.peer_addr()) else { return true };
-    match system::holder(other, own) {
-        Some(Holder::Is(user)) => user != rustix::process::geteuid().as_raw() && user != 0,
-        Some(Holder::None) => true,
-        None => false,
-    }
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// This user, or the superuser, who may do everything anyway; or nobody knows: then nobody is told apart.
+    Own,
+    /// The user of this number.
+    Stranger(u32),
+    /// Nobody holds the other end any more, so nobody will read an answer.
+    Gone,
 }
 
-/// Who holds a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Is(u32),
-    /// It is closed, or there is none.
-    None,
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn of(stream: &TcpStream) -> Peer {
+    let (Ok(own), Ok(other)) = (stream.local_addr(), stream.peer_addr()) else { return Peer::Gone };
+    match system::holder(other, own) {
+        Some(system::Holder::Is(user)) if user != rustix::process::geteuid().as_raw() && user != 0 => Peer::Stranger(user),
+        Some(system::Holder::None) => Peer::Gone,
+        _ => Peer::Own,
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod system {
-    pub(super) fn holder(_: std::net::SocketAddr, _: std::net::SocketAddr) -> Option<super::Holder> {
-        None
-    }
+pub(crate) fn of(_: &TcpStream) -> Peer {
+    Peer::Own
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -38,7 +37,13 @@ mod system {
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
-    use super::Holder;
+    /// Who holds a socket.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum Holder {
+        Is(u32),
+        /// It is closed, or there is none.
+        None,
+    }
 
     /// The holder of the socket at one address that is connected to another. `None` if the system does not say.
     pub(super) fn holder(local: SocketAddr, remote: SocketAddr) -> Option<Holder> {
@@ -139,10 +144,10 @@ mod system {
                 let (server, _) = listener.accept().unwrap();
                 let (here, there) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
                 assert_eq!((asked(there, here), listed(there, here)), (own, own));
-                assert!(!super::super::is_stranger(&server));
+                assert_eq!(super::super::of(&server), super::super::Peer::Own);
                 drop(client);
                 assert_eq!((asked(there, here), listed(there, here)), (Some(Holder::None), Some(Holder::None)));
-                assert!(super::super::is_stranger(&server));
+                assert_eq!(super::super::of(&server), super::super::Peer::Gone);
             }
         }
     }
