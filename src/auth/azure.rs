@@ -112,21 +112,22 @@ fn is_azure(settings: &Settings) -> bool {
     }
 }
 
-/// The cloud that `azure_environment` names, in the spelling of Terraform or of Azure's own tools (`AzureUSGovernment`); else the one in which the host lies.
+/// The cloud in which the host lies, if its name tells: a secret goes to no other. Else the one that `azure_environment` names, in the spelling of Terraform or of Azure's own
+/// tools (`AzureUSGovernment`).
 fn cloud(settings: &Settings) -> Result<&'static AzureCloud, Failure> {
-    if let Some(name) = settings.text(Attr::AzureEnvironment) {
-        let short = name.trim().to_ascii_uppercase();
-        let short = short.strip_prefix("AZURE").unwrap_or(&short);
-        let short = short.strip_suffix("CLOUD").unwrap_or(short);
-        let short = if short.is_empty() { CLOUDS[0].name } else { short };
-        return CLOUDS
-            .iter()
-            .find(|cloud| cloud.name == short)
-            .ok_or_else(|| Failure::new(format!("azure_environment is {}, but it takes PUBLIC, USGOVERNMENT or CHINA", text::quoted(name))));
-    }
     let host = settings.host().ok().flatten();
-    let by_host = host.and_then(|host| CLOUDS.iter().find(|cloud| host.name().ends_with(cloud.suffix)));
-    Ok(by_host.unwrap_or(&CLOUDS[0]))
+    if let Some(by_host) = host.and_then(|host| CLOUDS.iter().find(|cloud| host.name().ends_with(cloud.suffix))) {
+        return Ok(by_host);
+    }
+    let Some(name) = settings.text(Attr::AzureEnvironment) else { return Ok(&CLOUDS[0]) };
+    let short = name.trim().to_ascii_uppercase();
+    let short = short.strip_prefix("AZURE").unwrap_or(&short);
+    let short = short.strip_suffix("CLOUD").unwrap_or(short);
+    let short = if short.is_empty() { CLOUDS[0].name } else { short };
+    CLOUDS
+        .iter()
+        .find(|cloud| cloud.name == short)
+        .ok_or_else(|| Failure::new(format!("azure_environment is {}, but it takes PUBLIC, USGOVERNMENT or CHINA", text::quoted(name))))
 }
 
 /// The application id by which Entra ID knows the Databricks of this host.
@@ -549,7 +550,11 @@ mod tests {
             }
         }
         assert_eq!(name(&[(Attr::Host, "https://x.databricks.azure.cn")]), Ok("CHINA"));
-        assert_eq!(name(&[(Attr::Host, "https://x.databricks.azure.cn"), (Attr::AzureEnvironment, "PUBLIC")]), Ok("PUBLIC"));
+        assert_eq!(
+            name(&[(Attr::Host, "https://x.databricks.azure.cn"), (Attr::AzureEnvironment, "PUBLIC")]),
+            Ok("CHINA"),
+            "a secret stays in the host's cloud"
+        );
         assert_eq!(name(&[]), Ok("PUBLIC"));
     }
 

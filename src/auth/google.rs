@@ -36,6 +36,8 @@ use crate::text;
 
 /// What a workspace may do at Google with the second token.
 pub(crate) const SCOPES: &str = "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/compute";
+/// For credentials that only act as a service account: all that doing so needs.
+const ACTING_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The header of the second token; as it is, without a scheme.
 const ACCESS_TOKEN_HEADER: &str = "X-Databricks-GCP-SA-Access-Token";
 /// Seconds that an assertion counts; the most that Google takes.
@@ -140,7 +142,11 @@ impl ServiceAccount {
     /// # Errors
     /// If Google gives none.
     pub(crate) fn access_token(&self, ports: &Ports<'_>) -> Result<StoredToken> {
-        let reply: AccessReply = self.exchange(ports, ("scope", SCOPES))?;
+        self.access_token_for(SCOPES, ports)
+    }
+
+    fn access_token_for(&self, scopes: &str, ports: &Ports<'_>) -> Result<StoredToken> {
+        let reply: AccessReply = self.exchange(ports, ("scope", scopes))?;
         reply.token()
     }
 }
@@ -365,7 +371,7 @@ impl Application {
     /// An access token of Google's.
     fn access_token(&self, ports: &Ports<'_>) -> Result<StoredToken> {
         match self {
-            Self::Account { account, .. } => account.access_token(ports),
+            Self::Account { account, .. } => account.access_token_for(ACTING_SCOPE, ports),
             Self::Person { client_id, client_secret, refresh_token } => {
                 let form = vec![
                     ("grant_type", Secret::new("refresh_token")),
@@ -378,7 +384,7 @@ impl Application {
             }
             Self::Machine(host) => {
                 let request = Request::get("/computeMetadata/v1/instance/service-accounts/default/token")
-                    .query("scopes", SCOPES.replace(' ', ","))
+                    .query("scopes", ACTING_SCOPE)
                     .header("Metadata-Flavor", "Google");
                 let response = connect(ports, host, METADATA_LIMIT)?.send(None, &request).map_err(|error| {
                     Failure::new(format!("there are no application default credentials: no file, and the metadata server at {host} does not help: {error:#}"))

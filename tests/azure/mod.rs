@@ -125,6 +125,14 @@ impl<'h> Az<'h> {
         self.put("account", &Az::account(kind, name));
     }
 
+    pub(crate) fn is_signed_in(&self) -> bool {
+        self.home.path().join(".fake-az/account").exists()
+    }
+
+    pub(crate) fn sign_out(&self) {
+        let _none = std::fs::remove_file(self.home.path().join(".fake-az/account"));
+    }
+
     /// Gives it a token of an identity for a resource, to be had with that `--tenant` (`-`: without).
     pub(crate) fn token(&self, asked: &str, tenant: &str, identity: AzureIdentity, resource: &str) -> String {
         let token = self.workspace.azure_token(identity, tenant, resource);

@@ -3,7 +3,7 @@
 use super::{Variables, forget, place, with};
 use crate::harness::Home;
 use crate::peers::oracle::Oracle;
-use crate::workspace::{GITHUB, Recorded, Workspace};
+use crate::workspace::{AZURE_DEVOPS, GITHUB, Recorded, Workspace};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -31,8 +31,10 @@ fn ask(oracle: &mut Oracle, home: &Home, variables: &Variables) -> Value {
     oracle.ask(&json!({"op": "resolve", "env": env}))
 }
 
+const BOTH: &[&str] = &["Python", "Go"];
+
 /// Everybody makes the same requests, and whoever is asked gets a token that works.
-fn agree(method: &str, variables: &Variables, home: &Home, workspace: &Workspace, also_go: bool) {
+fn agree(method: &str, variables: &Variables, home: &Home, workspace: &Workspace, peers: &[&str]) {
     let host = ("DATABRICKS_HOST", workspace.url().to_owned());
     let variables: Variables = variables.iter().cloned().chain([host, ("DATABRICKS_AUTH_TYPE", method.to_owned())]).collect();
     forget(home);
@@ -40,11 +42,8 @@ fn agree(method: &str, variables: &Variables, home: &Home, workspace: &Workspace
     with(home, "current-user me", &variables).run().ok();
     let ours = seen(workspace);
     assert!(!ours.is_empty(), "{method}");
-    let mut oracles = vec![("Python", Oracle::python())];
-    if also_go {
-        oracles.push(("Go", Oracle::go()));
-    }
-    for (name, mut oracle) in oracles {
+    for name in peers {
+        let mut oracle = if *name == "Go" { Oracle::go() } else { Oracle::python() };
         workspace.clear_requests();
         let answer = ask(&mut oracle, home, &variables);
         assert_eq!(answer["method"], method, "{name}: {answer}");
@@ -62,7 +61,7 @@ fn principal(workspace: &Workspace) -> (&'static str, String) {
 fn service_principals_with_a_secret() {
     let (home, workspace) = place();
     let variables = vec![principal(&workspace), ("DATABRICKS_CLIENT_SECRET", workspace.mint_secret(None))];
-    agree("oauth-m2m", &variables, &home, &workspace, true);
+    agree("oauth-m2m", &variables, &home, &workspace, BOTH);
 }
 
 #[test]
@@ -70,13 +69,13 @@ fn id_tokens_of_the_environment_and_of_files() {
     let (home, workspace) = place();
     workspace.federate_principal("https://issuer.example", "somebody");
     let token = workspace.id_token(&json!({}));
-    agree("env-oidc", &vec![principal(&workspace), ("DATABRICKS_OIDC_TOKEN", token.clone())], &home, &workspace, true);
+    agree("env-oidc", &vec![principal(&workspace), ("DATABRICKS_OIDC_TOKEN", token.clone())], &home, &workspace, BOTH);
     // Without a line feed: Go sends it along.
     let path = home.path().join("id-token");
     home.write(&path, &token);
     home.store(&path);
     let named = ("DATABRICKS_OIDC_TOKEN_FILEPATH", path.to_str().unwrap().to_owned());
-    agree("file-oidc", &vec![principal(&workspace), named], &home, &workspace, true);
+    agree("file-oidc", &vec![principal(&workspace), named], &home, &workspace, BOTH);
 }
 
 #[test]
@@ -84,11 +83,24 @@ fn jobs_of_github_actions() {
     let (home, workspace) = place();
     workspace.federate_principal(GITHUB, Workspace::GITHUB_SUBJECT);
     let variables = [principal(&workspace)].into_iter().chain(workspace.github_job()).collect();
-    agree("github-oidc", &variables, &home, &workspace, true);
+    agree("github-oidc", &variables, &home, &workspace, BOTH);
+}
+
+#[test]
+fn steps_of_azure_pipelines() {
+    let (home, workspace) = place();
+    workspace.federate_principal(AZURE_DEVOPS, Workspace::AZURE_DEVOPS_SUBJECT);
+    // With the slash that Azure Pipelines puts at the end Go asks for a path with two.
+    let job = workspace.azure_devops_job().into_iter().map(|(name, value)| (name, value.trim_end_matches('/').to_owned()));
+    let variables = [principal(&workspace)].into_iter().chain(job).collect();
+    agree("azure-devops-oidc", &variables, &home, &workspace, &["Go"]);
+    // Without it Python joins the names of organisation and project.
+    let variables = [principal(&workspace)].into_iter().chain(workspace.azure_devops_job()).collect();
+    agree("azure-devops-oidc", &variables, &home, &workspace, &["Python"]);
 }
 
 #[test]
 fn the_metadata_service() {
     let (home, workspace) = place();
-    agree("metadata-service", &vec![("DATABRICKS_METADATA_SERVICE_URL", workspace.metadata_url())], &home, &workspace, true);
+    agree("metadata-service", &vec![("DATABRICKS_METADATA_SERVICE_URL", workspace.metadata_url())], &home, &workspace, BOTH);
 }

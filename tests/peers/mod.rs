@@ -3,7 +3,8 @@
 //! - `oracle` the SDKs as processes that answer questions; `binary` our program in a home of its own
 //! - `files` what `configure` writes, read by all
 //! - `chain` environment and profile file to method, host and token: the table in `tests/chain/cases.txt`
-//! - `settings` the same question put to the SDKs, for hundreds of combinations; `methods` likewise for the variables of every auth type
+//! - `settings` the same question put to the SDKs, for hundreds of combinations; `methods` likewise for the variables of every auth type, and `clouds` for those of Azure
+//!   and Google, whose names `detour` leads to the embedded ones
 //! - `sdk` the Python SDK and curl at work in a workspace, with the profiles and tokens of our program
 //! - `probes` what the SDKs ask of a program called `databricks`
 //! - `oauth` the certified authorization server oidc-provider as a workspace; `browser` a person with Chromium who signs in there
@@ -21,6 +22,8 @@
 mod binary;
 pub(crate) mod browser;
 mod chain;
+mod clouds;
+mod detour;
 mod expiries;
 pub(crate) mod faketime;
 mod files;

@@ -44,11 +44,13 @@ def resolve(asked):
     chosen = {"profile": asked["profile"]} if asked.get("profile") else {}
     try:
         config = Config(retry_timeout_seconds=1, **chosen)
+        headers = config.authenticate()
         return {
             "host": config.host,
             "method": config.auth_type,
-            "authorization": config.authenticate().get("Authorization", ""),
+            "authorization": headers.get("Authorization", ""),
             "profile": config.profile or "",
+            "headers": list(headers),
         }
     except Exception as error:  # whatever it raises is its answer
         return {"error": str(error), "kind": type(error).__name__}

@@ -66,6 +66,9 @@ impl Failure {
                 "returned empty token",
                 "failed to request ID token",
                 "There is nothing here",
+                "Unknown service account",
+                "AADSTS",
+                "Identity not found",
             ]
             .into_iter()
             .any(has) =>
@@ -88,7 +91,18 @@ impl Failure {
             {
                 Self::Incomplete
             }
-            () if has("no cached credentials") || has("databricks CLI not found") => Self::SignedOut,
+            () if [
+                "no cached credentials",
+                "databricks CLI not found",
+                "nobody is signed in to the Azure CLI",
+                "cannot get account info",
+                "Please run 'az login'",
+            ]
+            .into_iter()
+            .any(has) =>
+            {
+                Self::SignedOut
+            }
             () if has("/oidc/.well-known") || has("databricks OAuth is not supported") => Self::Tried,
             () if has("not found, please check") => Self::UnknownType,
             () if has("cannot configure default credentials")

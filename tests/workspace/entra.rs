@@ -7,6 +7,7 @@
 
 use super::Workspace;
 use super::api::{Access, Answer, Call, Route};
+use super::clouds;
 use super::http::{Request, Response, parse_query};
 use super::oauth::jwt;
 use super::random;
@@ -24,12 +25,20 @@ use std::time::Duration;
 
 pub(super) const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/aad/auth", access: Access::Anyone, handle: lead_to_sign_in },
+    Route { method: "GET", path: "/oidc/oauth2/v2.0/authorize", access: Access::Anyone, handle: lead_to_sign_in },
     Route { method: "POST", path: "/{tenant}/oauth2/token", access: Access::Anyone, handle: token_v1 },
     Route { method: "POST", path: "/{tenant}/oauth2/v2.0/token", access: Access::Anyone, handle: token_v2 },
     Route { method: "GET", path: "/{tenant}/v2.0/.well-known/openid-configuration", access: Access::Anyone, handle: openid_configuration },
     Route {
         method: "GET",
         path: "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}",
+        access: Access::Anyone,
+        handle: resource,
+    },
+    // As Resource Manager, which does not mind.
+    Route {
+        method: "GET",
+        path: "//subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}",
         access: Access::Anyone,
         handle: resource,
     },
@@ -254,8 +263,9 @@ fn refusal(status: u16, error: &str, code: u32, message: &str) -> Response {
 
 /// Where the workspace sends browsers for a sign-in: how its tenant is known.
 fn lead_to_sign_in(call: &Call<'_>) -> Answer {
-    let entra = call.state.url(Plane::Https);
-    Ok(Response::new(302).header("Location", &format!("{entra}/{TENANT}/oauth2/authorize?client_id={DATABRICKS}&response_type=code")))
+    let entra = clouds::entra_of(call.request).unwrap_or_else(|| call.state.url(Plane::Https).to_owned());
+    let version = if call.request.path.contains("v2.0") { "v2.0/" } else { "" };
+    Ok(Response::new(302).header("Location", &format!("{entra}/{TENANT}/oauth2/{version}authorize?client_id={DATABRICKS}&response_type=code")))
 }
 
 fn token_v1(call: &Call<'_>) -> Answer {
@@ -291,11 +301,11 @@ fn token_v2(call: &Call<'_>) -> Answer {
 fn grant(call: &Call<'_>, identity: AzureIdentity, resource: &str) -> Result<(String, i64, i64), Response> {
     let own = call.state.url(Plane::Https);
     let name = resource.trim_end_matches('/');
-    if ![DATABRICKS, MANAGEMENT, RESOURCE_MANAGER, own].contains(&name) {
+    let known = if name == own { Some(RESOURCE_MANAGER) } else { Some(name).filter(|name| *name == DATABRICKS).or_else(|| clouds::public_resource(name)) };
+    let Some(name) = known else {
         let message = format!("The resource principal named {resource} was not found in the tenant named {}.", call.part("tenant"));
         return Err(refusal(400, "invalid_resource", 500_011, &message));
-    }
-    let name = if name == own { RESOURCE_MANAGER } else { name };
+    };
     let (token, expires) = call.state.entra.issue(call.state, identity, call.part("tenant"), name);
     Ok((token, expires, expires - call.state.clock.now_seconds()))
 }
@@ -404,11 +414,11 @@ fn resource(call: &Call<'_>) -> Answer {
     if call.request.query("api-version") != Some("2018-04-01") {
         return Err(Response::json(400, &json!({"error": {"code": "MissingApiVersionParameter", "message": "The api-version query parameter is required."}})));
     }
-    if !call.request.path.eq_ignore_ascii_case(RESOURCE_ID) {
+    if !call.request.path.trim_start_matches('/').eq_ignore_ascii_case(RESOURCE_ID.trim_start_matches('/')) {
         let message = format!("The Resource 'Microsoft.Databricks/workspaces/{}' was not found.", call.part("name"));
         return Err(Response::json(404, &json!({"error": {"code": "ResourceNotFound", "message": message}})));
     }
-    let url = call.state.url(Plane::Https).trim_start_matches("https://");
+    let url = clouds::workspace_of(call.request).unwrap_or_else(|| call.state.url(Plane::Https).trim_start_matches("https://"));
     Ok(Response::json(
         200,
         &json!({"id": RESOURCE_ID, "name": "main", "properties": {"workspaceUrl": url, "workspaceId": call.state.workspace_id.to_string(), "provisioningState": "Succeeded"}}),
@@ -436,7 +446,8 @@ fn managed_identity(call: &Call<'_>) -> Answer {
         return Err(refuse("Identity not found"));
     }
     let resource = call.request.query("resource").ok_or_else(|| refuse("Bad request. resource is missing."))?.to_owned();
-    let (token, expires) = call.state.entra.issue(call.state, identity, TENANT, &resource);
+    let name = resource.trim_end_matches('/');
+    let (token, expires) = call.state.entra.issue(call.state, identity, TENANT, clouds::public_resource(name).unwrap_or(name));
     let life = expires - call.state.clock.now_seconds();
     Ok(Response::json(
         200,

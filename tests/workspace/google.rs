@@ -22,6 +22,8 @@ pub(super) const ROUTES: &[Route] = &[
 /// The one service account.
 const ACCOUNT: &str = "robot@project-1.iam.gserviceaccount.com";
 const SCOPES: [&str; 2] = ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/compute"];
+/// Enough to act as a service account.
+const ACTING: &str = "https://www.googleapis.com/auth/iam";
 const LIFE: i64 = 3_599;
 
 #[derive(Debug)]
@@ -49,7 +51,8 @@ impl Google {
     /// The service principal whose id token of Google's this is, made for this host. It stands for the service account.
     pub(super) fn sign_in(state: &State, token: &str) -> Option<Arc<User>> {
         let claims = GOOGLE.verify(token, state.clock.now_seconds()).ok()?;
-        let for_this_host = [&state.http_url, &state.https_url].iter().any(|url| claims["aud"] == url.as_str());
+        let for_this_host = [&state.http_url, &state.https_url].iter().any(|url| claims["aud"] == url.as_str())
+            || claims["aud"].as_str().is_some_and(super::clouds::is_google_workspace);
         (claims["iss"] == "https://accounts.google.com" && for_this_host && claims["email"] == ACCOUNT).then(|| Arc::clone(&state.principals[0]))
     }
 }
@@ -82,7 +85,8 @@ fn token(call: &Call<'_>) -> Answer {
             if claims["iss"] != ACCOUNT {
                 return Err(refused(400, "invalid_grant", "Invalid grant: account not found"));
             }
-            let place = format!("{}{}", call.state.url(call.request.plane), call.request.path);
+            let own = || call.state.url(call.request.plane).to_owned();
+            let place = format!("{}{}", super::clouds::google_of(call.request).unwrap_or_else(own), call.request.path);
             if claims["aud"] != place.as_str() {
                 return Err(refused(400, "invalid_grant", "Invalid JWT: the audience is another one"));
             }
@@ -92,7 +96,7 @@ fn token(call: &Call<'_>) -> Answer {
             }
             match (claims["target_audience"].as_str(), claims["scope"].as_str()) {
                 (Some(audience), None) => Ok(Response::json(200, &json!({"id_token": id_token(call.state, audience)}))),
-                (None, Some(scope)) if scope.split(' ').all(|scope| SCOPES.contains(&scope)) => {
+                (None, Some(scope)) if scope.split(' ').all(|scope| SCOPES.contains(&scope) || scope == ACTING) => {
                     Ok(Response::json(200, &json!({"access_token": google.access_token(), "expires_in": LIFE, "token_type": "Bearer"})))
                 }
                 _ => Err(refused(400, "invalid_scope", "Give a scope or a target_audience")),

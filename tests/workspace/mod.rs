@@ -28,6 +28,7 @@ mod account;
 mod api;
 mod auth;
 mod clock;
+mod clouds;
 mod clusters;
 mod database;
 mod echo;
@@ -57,7 +58,7 @@ mod tokens;
 
 pub use self::clock::{http_date, rfc3339};
 pub use self::database::DatabaseGrant;
-pub use self::entra::{AzureIdentity, DATABRICKS, MANAGEMENT, OTHER_TENANT, RESOURCE_ID, SUBSCRIPTION, TENANT};
+pub use self::entra::{AzureIdentity, DATABRICKS, MANAGEMENT, OTHER_TENANT, RESOURCE_ID, RESOURCE_MANAGER, SUBSCRIPTION, TENANT};
 pub use self::faults::{Fault, Gate};
 pub use self::federation::{AZURE_DEVOPS, GITHUB, Policy};
 pub use self::files::byte_at;

@@ -55,7 +55,12 @@ impl Recorded {
 
     /// The parameter of that name in a body that is a form, decoded.
     pub fn form(&self, name: &str) -> Option<String> {
-        parse_query(&self.body).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.form_fields().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The parameters of a body that is a form, decoded.
+    pub fn form_fields(&self) -> Vec<(String, String)> {
+        if self.body.starts_with('{') { Vec::new() } else { parse_query(&self.body) }
     }
 
     /// Whether the text occurs anywhere in the request: the question of every leak test.

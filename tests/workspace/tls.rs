@@ -12,7 +12,8 @@ use rustls::version::{TLS12, TLS13};
 use std::sync::Arc;
 
 /// What the https port presents. [`Workspace::ca_file`](super::Workspace::ca_file) always holds an
-/// authority; except where noted, the leaf is good for localhost, 127.0.0.1 and `::1`.
+/// authority; except where noted, the leaf is good for localhost, 127.0.0.1, `::1` and the names
+/// of public clouds in `clouds.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsVariant {
     /// A leaf signed by the authority in `ca_file`; TLS 1.2 and 1.3.
@@ -74,7 +75,7 @@ fn leaf(variant: TlsVariant, root: &Authority) -> (Vec<CertificateDer<'static>>,
     let key = new_key();
     let names = match variant {
         TlsVariant::WrongName => vec!["other.example.com".to_owned()],
-        _ => ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
+        _ => ["localhost", "127.0.0.1", "::1"].into_iter().chain(super::clouds::names()).map(str::to_owned).collect(),
     };
     let mut params = CertificateParams::new(names).expect("the names are well-formed");
     params.distinguished_name.push(DnType::CommonName, "Embedded Workspace");

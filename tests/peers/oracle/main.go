@@ -89,7 +89,11 @@ func resolve(asked request) map[string]any {
 	if err := settings.Authenticate(dummy); err != nil {
 		return map[string]any{"error": err.Error()}
 	}
-	return map[string]any{"host": settings.Host, "method": settings.AuthType, "authorization": dummy.Header.Get("Authorization"), "profile": settings.Profile}
+	headers := []string{}
+	for name := range dummy.Header {
+		headers = append(headers, name)
+	}
+	return map[string]any{"host": settings.Host, "method": settings.AuthType, "authorization": dummy.Header.Get("Authorization"), "profile": settings.Profile, "headers": headers}
 }
 
 // environment loads variables as the official CLI does where --profile is given: first those that are no credential, and

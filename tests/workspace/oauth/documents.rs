@@ -2,6 +2,7 @@
 //! Source: RFC 8414 for the server; for the host, `databricks-sdk-py`, `oauth.py`, `HostMetadata`.
 
 use super::super::api::{Access, Answer, Call, Route};
+use super::super::clouds;
 use super::super::http::Response;
 use super::{Document, HostKind, issuer, realm};
 use serde_json::{Map, Value, json};
@@ -14,13 +15,13 @@ pub(super) const ROUTES: &[Route] = &[
 
 fn host(call: &Call<'_>) -> Answer {
     let state = call.state;
-    let url = state.url(call.request.plane);
+    let (url, cloud) = clouds::place_of(call.request).unwrap_or_else(|| (state.url(call.request.plane).to_owned(), "aws"));
     let account_wide = |host_type: &str| {
         json!({
             // A client puts the account in, letter for letter.
             "oidc_endpoint": format!("{url}/oidc/accounts/{{account_id}}"),
             "account_id": state.account_id,
-            "cloud": "aws",
+            "cloud": cloud,
             "host_type": host_type,
             "token_federation_default_oidc_audiences": [state.account_id],
         })
@@ -30,7 +31,7 @@ fn host(call: &Call<'_>) -> Answer {
             "oidc_endpoint": format!("{url}/oidc"),
             "account_id": state.account_id,
             "workspace_id": state.workspace_id.to_string(),
-            "cloud": "aws",
+            "cloud": cloud,
             "host_type": "workspace",
             "token_federation_default_oidc_audiences": [format!("{url}/oidc/v1/token")],
         }),

@@ -439,7 +439,7 @@ fn realm(call: &Call<'_>) -> Result<Realm, Response> {
 
 /// `<base>/oidc`, or the one of the account.
 fn issuer(call: &Call<'_>, realm: Realm) -> String {
-    let base = call.state.url(call.request.plane);
+    let base = super::clouds::place_of(call.request).map_or_else(|| call.state.url(call.request.plane).to_owned(), |(url, _)| url);
     match realm {
         Realm::Workspace => format!("{base}/oidc"),
         Realm::Account => format!("{base}/oidc/accounts/{}", call.state.account_id),
