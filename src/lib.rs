@@ -48,7 +48,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 
 use commands::usage::{self, UsageError, invalid_argument};
-use commands::{Arity, Node, arguments, completion};
+use commands::{Arity, Node, Others, arguments, completion};
 use config::file::ProfileFile;
 use context::{Context, Globals, OutputFormat};
 use env::Env;
@@ -84,7 +84,9 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
         return outcome.map(|()| ExitCode::SUCCESS);
     }
     let arguments = without_program(arguments);
-    let matches = match commands::command_line(arguments).try_get_matches_from(arguments) {
+    let parsed = |others| commands::command_line(arguments, others).try_get_matches_from(arguments);
+    // Help and mistakes are told by a clap that knows all commands.
+    let matches = match parsed(Others::LeftOut).or_else(|_| parsed(Others::Listed)) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
             ui.out(&arguments::rendered(&error.render().to_string()));
@@ -128,7 +130,7 @@ fn without_program(arguments: &[String]) -> &[String] {
     if own.len() == arguments.len() {
         return arguments;
     }
-    let tolerant = commands::command_line(own).ignore_errors(true).try_get_matches_from(own);
+    let tolerant = commands::command_line(own, Others::LeftOut).ignore_errors(true).try_get_matches_from(own);
     let runs_a_program = tolerant.is_ok_and(|matches| commands::walk(&words(&matches)).0.is_some_and(|node| node.arity() == Arity::Program));
     if runs_a_program { own } else { arguments }
 }
@@ -176,7 +178,7 @@ fn leaf(matches: &ArgMatches) -> &ArgMatches {
 
 /// What clap refused, told at the command where it happened.
 fn mistake(error: &clap::Error, arguments: &[String]) -> UsageError {
-    let tolerant = commands::command_line(arguments).ignore_errors(true).try_get_matches_from(arguments);
+    let tolerant = commands::command_line(arguments, Others::LeftOut).ignore_errors(true).try_get_matches_from(arguments);
     let words: Vec<String> = tolerant.map(|matches| words(&matches).into_iter().map(ToOwned::to_owned).collect()).unwrap_or_default();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (node, known) = commands::walk(&words);

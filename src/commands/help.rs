@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 use crate::auth::METHODS;
-use crate::commands::{Arity, Command, arguments, command_line, fallback, walk};
+use crate::commands::{Arity, Command, Node, Others, arguments, command_line, fallback, root, walk};
 use crate::config::attributes::{ATTRIBUTES, Attribute};
 use crate::context::Context;
 use crate::env;
@@ -70,14 +70,19 @@ pub(crate) fn page(words: &[&str]) -> String {
 
 /// The clap command at the end of these words, built as if it had been called.
 pub(crate) fn at(words: &[&str]) -> clap::Command {
-    let mut command = command_line(words);
+    let (node, known) = walk(words);
+    let mut command = command_line(words, Others::LeftOut);
     command.build();
-    for word in words {
-        if let Some(next) = command.find_subcommand(word) {
-            command = next.clone();
+    for word in &words[..known] {
+        if let Some(next) = command.find_subcommand_mut(word) {
+            command = std::mem::take(next);
         }
     }
-    command
+    if node.is_none() {
+        command = command.after_help(end_of_overview());
+    }
+    // Listed once all is built: no flag is copied to commands that are only named.
+    command.subcommands(node.map_or_else(|| root().to_vec(), Node::children).into_iter().map(Node::listed))
 }
 
 /// What stands below the list of all commands.

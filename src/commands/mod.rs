@@ -154,6 +154,10 @@ impl Node {
         self.name() == word || self.aliases().contains(&word)
     }
 
+    fn is_on<S: AsRef<str>>(self, words: &[S]) -> bool {
+        words.iter().any(|word| self.is_called(word.as_ref()))
+    }
+
     pub(crate) fn is_hidden(self) -> bool {
         matches!(self, Self::Command(command) if command.hidden)
     }
@@ -178,12 +182,17 @@ impl Node {
         find(&self.children(), name)
     }
 
+    /// What a list of commands shows of this node.
+    fn listed(self) -> clap::Command {
+        clap::Command::new(self.name()).about(self.about()).hide(self.is_hidden()).visible_aliases(self.aliases())
+    }
+
     /// The clap command of this node; `path` is how the user got here, such as `databricks tokens`.
     ///
     /// Flags, help and commands below are made only for the words that are on the command line: the others are names for lists.
-    fn clap<S: AsRef<str>>(self, path: &str, words: &[S]) -> clap::Command {
-        let command = clap::Command::new(self.name()).about(self.about()).hide(self.is_hidden()).visible_aliases(self.aliases());
-        if !words.iter().any(|word| self.is_called(word.as_ref())) {
+    fn clap<S: AsRef<str>>(self, path: &str, words: &[S], others: Others) -> clap::Command {
+        let command = self.listed();
+        if !self.is_on(words) {
             return command;
         }
         let path = &format!("{path} {}", self.name());
@@ -205,7 +214,7 @@ impl Node {
                     .override_usage(format!("{path} [command] [flags]"))
                     .before_help(self.about())
                     .allow_external_subcommands(true)
-                    .subcommands(self.children().into_iter().map(|child| child.clap(path, words)));
+                    .subcommands(below(&self.children(), path, words, others));
                 command.after_help(format!("Use \"{path} [command] --help\" for more about a command."))
             }
         }
@@ -260,19 +269,32 @@ pub(crate) fn walk(words: &[&str]) -> (Option<Node>, usize) {
     (node, words.len())
 }
 
+/// What becomes of the commands whose words are not given. Without them clap reads the line alike, and has a tenth to build: it copies the global flags to each command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    LeftOut,
+    /// They stand in the lists of help pages.
+    Listed,
+}
+
 /// The command line as clap sees it, complete for the commands whose words are given.
-pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> clap::Command {
+pub(crate) fn command_line<S: AsRef<str>>(words: &[S], others: Others) -> clap::Command {
     let command = clap::Command::new("databricks")
         .about("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .before_help("Obtain, store, refresh, use, hand over, rotate and revoke Databricks credentials")
         .override_usage("databricks [command] [flags]")
-        .after_help(help::end_of_overview())
+        .after_help(if others == Others::Listed { help::end_of_overview() } else { String::new() })
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .allow_external_subcommands(true)
         .arg(Arg::new("version").short('v').long("version").action(ArgAction::SetTrue).help("Show the version").help_heading("Flags"))
-        .subcommands(ROOT.iter().map(|node| node.clap("databricks", words)));
+        .subcommands(below(ROOT, "databricks", words, others));
     arguments::globals(arguments::dressed(command))
+}
+
+/// The clap commands below one.
+fn below<S: AsRef<str>>(nodes: &[Node], path: &str, words: &[S], others: Others) -> Vec<clap::Command> {
+    nodes.iter().filter(|node| others == Others::Listed || node.is_on(words)).map(|node| node.clap(path, words, others)).collect()
 }
 
 fn with_help(command: clap::Command, path: &str, usage: &str, about: &str, details: &str, examples: &[&str]) -> clap::Command {
@@ -300,7 +322,7 @@ mod tests {
     fn clap_accepts_the_whole_tree() {
         let mut words = Vec::new();
         every_node(ROOT, &mut |node| words.push(node.name()));
-        command_line(&words).debug_assert();
+        command_line(&words, Others::Listed).debug_assert();
     }
 
     #[test]
@@ -320,6 +342,40 @@ mod tests {
             };
             assert!(examples.iter().any(|example| example.contains(node.name())), "{} has no example", node.name());
         });
+    }
+
+    #[test]
+    fn clap_reads_a_line_alike_whether_it_knows_the_other_commands_or_not() {
+        fn every_path(nodes: &[Node], path: &[&'static str], visit: &mut dyn FnMut(&[&'static str])) {
+            for node in nodes {
+                for name in node.aliases().iter().copied().chain([node.name()]) {
+                    let path = [path, &[name]].concat();
+                    visit(&path);
+                    every_path(&node.children(), &path, visit);
+                }
+            }
+        }
+        let read = |arguments: &[&str], others| match command_line(arguments, others).try_get_matches_from(arguments) {
+            Ok(matches) => {
+                let mut leaf = &matches;
+                let mut words = Vec::new();
+                while let Some((word, below)) = leaf.subcommand() {
+                    words.push(word.to_owned());
+                    leaf = below;
+                }
+                Ok((words, arguments::text(leaf, "profile").map(ToOwned::to_owned), arguments::positionals(leaf).join(" ")))
+            }
+            Err(error) => Err(error.kind()),
+        };
+        let mut paths = 0;
+        every_path(ROOT, &[], &mut |path| {
+            for rest in [&["-p", "x"][..], &["version"], &["nope", "tokens"], &["--nope"], &["--profile"], &["--help"]] {
+                let arguments = [&["databricks"], path, rest].concat();
+                assert_eq!(read(&arguments, Others::LeftOut), read(&arguments, Others::Listed), "{arguments:?}");
+            }
+            paths += 1;
+        });
+        assert!(paths > 100, "{paths}");
     }
 
     #[test]

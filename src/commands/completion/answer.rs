@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::commands::completion::line::{Cursor, Line};
 use crate::commands::usage::UsageError;
-use crate::commands::{self, Arity, Node, help, seen};
+use crate::commands::{self, Arity, Node, Others, help, seen};
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
 use crate::env::Env;
@@ -86,7 +86,7 @@ pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<
     let Some((current, typed)) = arguments[2..].split_last() else {
         return Some(Err(UsageError::new("requires at least 1 arg(s), only received 0").into()));
     };
-    let mut root = commands::command_line(typed);
+    let mut root = commands::command_line(typed, Others::LeftOut);
     root.build();
     let line = Line::new(&root, typed, current);
     let file = ProfileFile::locate(env);
