@@ -32,7 +32,7 @@ impl LocalZone {
     #[cfg(unix)]
     pub(crate) fn get(&self) -> TimeZone {
         use std::path::{Path, PathBuf};
-        let read = |path: &Path| crate::files::read(path, LARGEST_ZONE).ok().flatten().and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
+        let read = |path: &Path| crate::files::read_foreign(path, LARGEST_ZONE).ok().flatten().and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
         let zone = match &self.named {
             None => read(Path::new("/etc/localtime")),
             Some(name) if name.starts_with('/') => read(Path::new(name)),

@@ -48,7 +48,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 
 use commands::usage::{self, UsageError, invalid_argument};
-use commands::{Arity, Node, Others, arguments, completion};
+use commands::{Arity, Node, Others, Parsed, arguments, completion};
 use config::file::ProfileFile;
 use context::{Context, Globals, OutputFormat};
 use env::Env;
@@ -84,30 +84,27 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
         return outcome.map(|()| ExitCode::SUCCESS);
     }
     let arguments = without_program(arguments);
-    let parsed = |others| commands::command_line(arguments, others).try_get_matches_from(arguments);
-    // Help and mistakes are told by a clap that knows all commands.
-    let matches = match parsed(Others::LeftOut).or_else(|_| parsed(Others::Listed)) {
-        Ok(matches) => matches,
+    let Parsed { words, matches } = match commands::parse(arguments) {
+        Ok(parsed) => parsed,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
             ui.out(&arguments::rendered(&error.render().to_string()));
             return Ok(ExitCode::SUCCESS);
         }
         Err(error) => return Err(mistake(&error, arguments).into()),
     };
-    let words = words(&matches);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (node, known) = commands::walk(&words);
-    let leaf = leaf(&matches);
     // `help jobs` is as much about a command that is not here as `jobs` is.
-    let meant = if words == ["help"] { arguments::positionals(leaf) } else { words.clone() };
+    let meant = if words == ["help"] { arguments::positionals(&matches) } else { words.clone() };
     if let Some(code) = elsewhere(&env, &meant, words == meant)? {
         return Ok(code);
     }
-    let globals = globals(&env, ui, leaf, &words[..known])?;
+    let globals = globals(&env, ui, &matches, &words[..known])?;
     if let Some(unknown) = words.get(known) {
         return unknown_command(ui, node, &words[..known], unknown).map(|()| ExitCode::SUCCESS);
     }
     let Some(node) = node else {
-        if matches.get_flag("version") {
+        if arguments::is_on(&matches, "version") {
             ui.out_line(&format!("Databricks CLI v{}", commands::VERSION));
         } else {
             ui.out(&commands::help_page(&[]));
@@ -118,10 +115,10 @@ fn dispatch(env: Env, ui: &Ui, arguments: &[String]) -> Result<ExitCode> {
         ui.out(&commands::help_page(&words));
         return Ok(ExitCode::SUCCESS);
     }
-    check_arity(node, leaf, &words)?;
+    check_arity(node, &matches, &words)?;
     let file = ProfileFile::locate(&env);
     let context = Context { env, ui, globals, file, command: words.join(" ") };
-    node.run(&context, leaf).map(|()| ExitCode::SUCCESS)
+    node.run(&context, &matches).map(|()| ExitCode::SUCCESS)
 }
 
 /// The arguments up to a lone `--` for commands that run what stands behind it: a second `--`, or a flag, is then that program's.
@@ -166,14 +163,6 @@ fn words(matches: &ArgMatches) -> Vec<&str> {
         next = below.subcommand();
     }
     words
-}
-
-fn leaf(matches: &ArgMatches) -> &ArgMatches {
-    let mut leaf = matches;
-    while let Some((_, below)) = leaf.subcommand() {
-        leaf = below;
-    }
-    leaf
 }
 
 /// What clap refused, told at the command where it happened.

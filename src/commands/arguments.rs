@@ -102,17 +102,59 @@ pub(crate) fn rendered(page: &str) -> String {
     page
 }
 
+/// A flag that every command takes.
+struct Global {
+    name: &'static str,
+    short: Option<char>,
+    /// What stands for its value in the help; `None` for a switch.
+    placeholder: Option<&'static str>,
+    help: &'static str,
+    hidden: bool,
+}
+
+static GLOBALS: &[Global] = &[
+    Global { name: "profile", short: Some('p'), placeholder: Some("profile"), help: "The profile of the profile file to use", hidden: false },
+    Global { name: "output", short: Some('o'), placeholder: Some("text|json"), help: "How to print", hidden: false },
+    Global {
+        name: "target",
+        short: Some('t'),
+        placeholder: Some("name"),
+        help: "The target of the bundle (databricks.yml) whose host and profile count",
+        hidden: false,
+    },
+    Global { name: "debug", short: None, placeholder: None, help: "Show requests and replies on standard error, without their secrets", hidden: false },
+    Global { name: "log-level", short: None, placeholder: Some("trace|debug|info|warn|error|disabled"), help: "What to write", hidden: true },
+    Global { name: "log-file", short: None, placeholder: Some("path"), help: "Where --debug writes", hidden: true },
+    Global { name: "log-format", short: None, placeholder: Some("text|json"), help: "How --debug writes", hidden: true },
+    Global { name: "environment", short: Some('e'), placeholder: Some("name"), help: "The old name of --target", hidden: true },
+    Global { name: "progress-format", short: None, placeholder: Some("format"), help: "No longer used", hidden: true },
+];
+
+impl Global {
+    fn argument(&self) -> Arg {
+        let argument = match self.placeholder {
+            Some(placeholder) => value(self.name, placeholder, self.help),
+            None => switch(self.name, self.help),
+        };
+        let argument = argument.global(true).help_heading("Global flags").hide(self.hidden);
+        if let Some(short) = self.short { argument.short(short) } else { argument }
+    }
+
+    /// Whether a word of the line could be this flag, or have it among its letters.
+    fn may_be(&self, word: &str) -> bool {
+        match word.strip_prefix("--") {
+            Some(long) => long.starts_with(self.name),
+            None => word.starts_with('-') && self.short.is_some_and(|short| word.contains(short)),
+        }
+    }
+}
+
 /// The flags that every command takes.
 pub(crate) fn globals(command: clap::Command) -> clap::Command {
-    let global = |argument: Arg| argument.global(true).help_heading("Global flags");
-    command
-        .arg(global(value("profile", "profile", "The profile of the profile file to use").short('p')))
-        .arg(global(value("output", "text|json", "How to print").short('o')))
-        .arg(global(value("target", "name", "The target of the bundle (databricks.yml) whose host and profile count").short('t')))
-        .arg(global(switch("debug", "Show requests and replies on standard error, without their secrets")))
-        .arg(global(value("log-level", "trace|debug|info|warn|error|disabled", "What to write").hide(true)))
-        .arg(global(value("log-file", "path", "Where --debug writes").hide(true)))
-        .arg(global(value("log-format", "text|json", "How --debug writes").hide(true)))
-        .arg(global(value("environment", "name", "The old name of --target").short('e').hide(true)))
-        .arg(global(value("progress-format", "format", "No longer used").hide(true)))
+    command.args(GLOBALS.iter().map(Global::argument))
+}
+
+/// Those of [`globals`] that could be on this line.
+pub(crate) fn globals_on<S: AsRef<str>>(command: clap::Command, line: &[S]) -> clap::Command {
+    command.args(GLOBALS.iter().filter(|global| line.iter().any(|word| global.may_be(word.as_ref()))).map(Global::argument))
 }

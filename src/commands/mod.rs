@@ -292,6 +292,65 @@ pub(crate) fn command_line<S: AsRef<str>>(words: &[S], others: Others) -> clap::
     arguments::globals(arguments::dressed(command))
 }
 
+/// A command line that clap has understood.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// The words of the command, up to and with the first that is none.
+    pub(crate) words: Vec<String>,
+    /// What stands behind them.
+    pub(crate) matches: ArgMatches,
+}
+
+impl Parsed {
+    fn new(mut matches: ArgMatches) -> Self {
+        let mut words = Vec::new();
+        while let Some((word, below)) = matches.remove_subcommand() {
+            words.push(word);
+            matches = below;
+        }
+        Self { words, matches }
+    }
+}
+
+/// Reads the command line.
+///
+/// Usually the words of the command come first, and then a clap that knows nothing but that command reads the rest; otherwise one that knows the commands on the line.
+/// Help and mistakes are told by one that knows all commands, so that what a user sees depends on none of this.
+///
+/// # Errors
+/// Help that is asked for, and mistakes.
+pub(crate) fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Parsed, clap::Error> {
+    if let Some(parsed) = parse_leaf(arguments) {
+        return Ok(parsed);
+    }
+    let words = || arguments.iter().map(AsRef::as_ref);
+    let read = |others| command_line(arguments, others).try_get_matches_from(words());
+    read(Others::LeftOut).or_else(|_| read(Others::Listed)).map(Parsed::new)
+}
+
+/// Reads a line that begins with all the words of a command; `None` if it does not, or if something is wrong with the rest.
+fn parse_leaf<S: AsRef<str>>(arguments: &[S]) -> Option<Parsed> {
+    let mut nodes = ROOT.to_vec();
+    let mut words = Vec::new();
+    for argument in arguments.get(1..)? {
+        let node = find(&nodes, argument.as_ref())?;
+        words.push(node.name().to_owned());
+        if matches!(node, Node::Group(_) | Node::Api(_)) {
+            nodes = node.children();
+            continue;
+        }
+        // The last word of the command stands where clap looks for the name of the program.
+        let rest = &arguments[words.len()..];
+        let mut command = node.clap("", rest, Others::LeftOut);
+        if words[0] == auth::GROUP.name {
+            command = auth::flags(command);
+        }
+        let matches = arguments::globals_on(command, rest).try_get_matches_from(rest.iter().map(AsRef::as_ref)).ok()?;
+        return Some(Parsed { words, matches });
+    }
+    None
+}
+
 /// The clap commands below one.
 fn below<S: AsRef<str>>(nodes: &[Node], path: &str, words: &[S], others: Others) -> Vec<clap::Command> {
     nodes.iter().filter(|node| others == Others::Listed || node.is_on(words)).map(|node| node.clap(path, words, others)).collect()
@@ -355,27 +414,27 @@ mod tests {
                 }
             }
         }
-        let read = |arguments: &[&str], others| match command_line(arguments, others).try_get_matches_from(arguments) {
-            Ok(matches) => {
-                let mut leaf = &matches;
-                let mut words = Vec::new();
-                while let Some((word, below)) = leaf.subcommand() {
-                    words.push(word.to_owned());
-                    leaf = below;
-                }
-                Ok((words, arguments::text(leaf, "profile").map(ToOwned::to_owned), arguments::positionals(leaf).join(" ")))
-            }
-            Err(error) => Err(error.kind()),
+        let told = |parsed: Parsed| {
+            (parsed.words, arguments::text(&parsed.matches, "profile").map(ToOwned::to_owned), arguments::positionals(&parsed.matches).join(" "))
         };
-        let mut paths = 0;
+        let read = |arguments: &[&str], others| {
+            command_line(arguments, others).try_get_matches_from(arguments).map(Parsed::new).map(told).map_err(|error| error.kind())
+        };
+        let (mut paths, mut leaves) = (0, 0);
         every_path(ROOT, &[], &mut |path| {
-            for rest in [&["-p", "x"][..], &["version"], &["nope", "tokens"], &["--nope"], &["--profile"], &["--help"]] {
+            for rest in [&["-p", "x"][..], &["version"], &["nope", "tokens"], &["--nope"], &["--profile"], &["--profile=x", "-o", "json"], &["--help"]] {
                 let arguments = [&["databricks"], path, rest].concat();
-                assert_eq!(read(&arguments, Others::LeftOut), read(&arguments, Others::Listed), "{arguments:?}");
+                let wanted = read(&arguments, Others::Listed);
+                assert_eq!(read(&arguments, Others::LeftOut), wanted, "{arguments:?}");
+                assert_eq!(parse(&arguments).map(told).map_err(|error| error.kind()), wanted, "{arguments:?}");
+                if let Some(parsed) = parse_leaf(&arguments) {
+                    assert_eq!(Ok(told(parsed)), wanted, "{arguments:?}");
+                    leaves += 1;
+                }
             }
             paths += 1;
         });
-        assert!(paths > 100, "{paths}");
+        assert!(paths > 100 && leaves > 300, "{paths} {leaves}");
     }
 
     #[test]
