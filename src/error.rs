@@ -35,6 +35,10 @@ impl Failure {
         error.downcast_ref::<Self>()?.mark.as_ref()?.downcast_ref()
     }
 
+    pub(crate) fn is_marked(&self) -> bool {
+        self.mark.is_some()
+    }
+
     pub(crate) fn hints(&self) -> &[String] {
         &self.hints
     }

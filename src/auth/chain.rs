@@ -9,7 +9,8 @@ use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
 use crate::env::Env;
 use crate::error::Failure;
-use crate::http::NetworkError;
+use crate::host::Host;
+use crate::http::{ApiError, NetworkError};
 use crate::text;
 
 /// The method that the settings lead to: the one that `auth_type` names, else the first that has all it needs. Looks at the settings only.
@@ -47,7 +48,8 @@ pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec
     if let Some(name) = settings.text(Attr::AuthType) {
         let method = named(settings, env, name)?;
         check_destination(settings, method)?;
-        return (method.acquire)(settings, method.host(settings, ports)?, ports);
+        let host = method.host(settings, ports).map_err(|error| told(method, None, error))?;
+        return (method.acquire)(settings, host.clone(), ports).map_err(|error| told(method, Some(&host), error));
     }
     for method in METHODS.iter().copied().filter(|method| method.automatic && method.ready(settings, env).is_ok()) {
         check_destination(settings, method)?;
@@ -102,6 +104,28 @@ impl Attempt {
         Self { method, reason, hints, not_set_up: is_not_set_up(error) }
     }
 }
+
+/// An error of a method that was asked for by name: it says which one, and what to do where nobody else knows.
+fn told(method: &Method, host: Option<&Host>, error: anyhow::Error) -> anyhow::Error {
+    // These speak as scripts know them.
+    if LOCAL.contains(&method.name) || method.name == databricks_cli::METHOD.name {
+        return error;
+    }
+    let failure = |cause: &(dyn std::error::Error + 'static)| -> Option<bool> {
+        let failure = cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure));
+        failure.map(|failure| failure.is_marked() || !failure.hints().is_empty())
+    };
+    let says_more = error.chain().filter_map(failure).any(|more| more);
+    let error = match host {
+        Some(host) if error.downcast_ref::<ApiError>().is_some() && !format!("{error:#}").contains("://") => error.context(format!("{host} gives no token")),
+        _ => error,
+    };
+    let error = if format!("{error:#}").contains(method.name) { error } else { error.context(method.name) };
+    if says_more { error } else { Failure::new(format!("{error:#}")).hint(AFTER_ALL).into() }
+}
+
+/// What can always be done.
+const AFTER_ALL: &str = "Try again in a while; what is set, and where it comes from, says: databricks auth describe";
 
 /// The methods that ask nobody: what they say is certain.
 const LOCAL: [&str; 3] = ["pat", "basic", "netrc"];

@@ -64,7 +64,7 @@ pub(crate) fn github_id_token(settings: &Settings, ports: &Ports<'_>, audience: 
     let reply: GithubReply = ask(ports, &host, &bearer, &request).map_err(|error| {
         declined(
             error,
-            "GitHub Actions gives no id token",
+            &format!("GitHub Actions gives no id token ({host})"),
             &["Check that the job has the permission: permissions: id-token: write", "The values are good for the running job only"],
         )
     })?;
@@ -128,7 +128,11 @@ pub(crate) fn azure_devops_id_token(ports: &Ports<'_>) -> Result<Secret> {
     // A second id token does no harm: the first one ends by itself.
     request.repeat = Repeat::Freely;
     let reply: AzureDevopsReply = ask(ports, &host, &bearer, &request).map_err(|error| {
-        declined(error, "Azure DevOps gives no id token", &["Check that the step passes it on: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)"])
+        declined(
+            error,
+            &format!("Azure DevOps gives no id token ({host})"),
+            &["Check that the step passes it on: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)"],
+        )
     })?;
     given(reply.oidc_token, &format!("the reply of Azure DevOps ({host})"))
 }

@@ -13,24 +13,24 @@ fn principal(workspace: &Workspace) -> String {
     workspace.service_principal().1.to_owned()
 }
 
-fn host(workspace: &Workspace) -> Variables {
+pub(super) fn host(workspace: &Workspace) -> Variables {
     vec![("DATABRICKS_HOST", workspace.url().to_owned()), ("DATABRICKS_CLIENT_ID", principal(workspace))]
 }
 
-fn github(workspace: &Workspace) -> Case {
+pub(super) fn github(workspace: &Workspace) -> Case {
     workspace.federate_principal(GITHUB, Workspace::GITHUB_SUBJECT);
     let needed = vec!["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
     Case { method: "github-oidc", variables: host(workspace).into_iter().chain(workspace.github_job()).collect(), first: ("GET", "/_github"), needed }
 }
 
-fn azure_devops(workspace: &Workspace) -> Case {
+pub(super) fn azure_devops(workspace: &Workspace) -> Case {
     workspace.federate_principal(AZURE_DEVOPS, Workspace::AZURE_DEVOPS_SUBJECT);
     let job = workspace.azure_devops_job();
     let needed = job.iter().map(|(name, _)| *name).collect();
     Case { method: "azure-devops-oidc", variables: host(workspace).into_iter().chain(job).collect(), first: ("POST", "/_devops"), needed }
 }
 
-fn env(workspace: &Workspace) -> Case {
+pub(super) fn env(workspace: &Workspace) -> Case {
     workspace.federate_principal(ISSUER, "somebody");
     let token = ("DATABRICKS_OIDC_TOKEN", workspace.id_token(&json!({})));
     Case {

@@ -11,12 +11,12 @@ fn base(workspace: &Workspace) -> Variables {
     vec![("DATABRICKS_HOST", workspace.url().to_owned()), ("DATABRICKS_CLOUD", "GCP".to_owned())]
 }
 
-fn key(workspace: &Workspace) -> Case {
+pub(super) fn key(workspace: &Workspace) -> Case {
     let variables = base(workspace).into_iter().chain([("GOOGLE_CREDENTIALS", workspace.google_key_file().to_string())]).collect();
     Case { method: "google-credentials", variables, first: ("POST", "/token"), needed: Vec::new() }
 }
 
-fn acting(home: &Home, workspace: &Workspace) -> Case {
+pub(super) fn acting(home: &Home, workspace: &Workspace) -> Case {
     let path = home.path().join("adc.json");
     home.write(&path, workspace.google_key_file().to_string());
     home.store(&path);

@@ -8,6 +8,7 @@ mod google;
 mod metadata;
 mod oracles;
 mod programs;
+mod stalled;
 
 use crate::harness::{Home, Outcome, Run, Words};
 use crate::workspace::{Fault, Recorded, Response, Workspace};
