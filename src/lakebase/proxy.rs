@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -32,6 +32,9 @@ const CANCELLING: Duration = Duration::from_secs(10);
 const MOST_CLIENTS: usize = 4_000;
 /// What is on its way to the server, and to the client, for each connection: queries are short, and a TLS record has at most 16 KiB.
 const BUFFERS: (usize, usize) = (4 << 10, 16 << 10);
+/// So long a login waits for a server that restarts, and so often it asks whether it is back.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(100);
 /// A password that is refused so soon after it was made was not too old.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -272,7 +275,7 @@ async fn attended<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S
     };
     let LoggedIn { stream: mut server, said } = match log_in(door, &startup).await {
         Ok(logged_in) => logged_in,
-        Err(Refusal::Trouble(trouble)) => {
+        Err(Refusal::Trouble(trouble) | Refusal::Closed(trouble)) => {
             ui::aside(&format!("A login failed: {}", text::one_line(&trouble.message)));
             return Some(trouble);
         }
@@ -345,8 +348,26 @@ fn is_same(given: &[u8], right: &[u8]) -> bool {
     given.len() == right.len() && given.iter().zip(right).fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
 }
 
-/// Logs in; with a new password, if one that has been here for a while is refused: the clocks may differ, or somebody revoked it.
+/// Logs in; waits a little for a server that lets nobody in while it restarts.
 async fn log_in(door: &Door, startup: &Startup) -> Result<LoggedIn, Refusal> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        match log_in_now(door, startup).await {
+            Err(refusal) if refusal.may_pass() && began.elapsed() < PATIENCE => {
+                if !is_told {
+                    is_told = true;
+                    ui::aside(&format!("The server refuses connections; a login waits up to {} seconds for it.", PATIENCE.as_secs()));
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Logs in; with a new password, if one that has been here for a while is refused: the clocks may differ, or somebody revoked it.
+async fn log_in_now(door: &Door, startup: &Startup) -> Result<LoggedIn, Refusal> {
     let password = door.vault.get().await?;
     match door.server.log_in(startup, &password).await {
         Err(Refusal::Server(packet)) if wire::error_field(&packet[5..], b'C').starts_with("28") && password.age() > FRESH => {
@@ -361,7 +382,7 @@ async fn log_in(door: &Door, startup: &Startup) -> Result<LoggedIn, Refusal> {
 }
 
 /// Passes a request to cancel on, over TLS, and waits until the server has read it: it answers by closing the connection.
-async fn cancel(door: &Door, packet: &[u8]) -> Result<(), Trouble> {
+async fn cancel(door: &Door, packet: &[u8]) -> Result<(), Refusal> {
     let mut server = door.server.connect().await?;
     let sent = async {
         server.write_all(packet).await?;

@@ -17,15 +17,23 @@ use crate::lakebase::vault::{Password, Trouble};
 use crate::lakebase::wire::{self, Startup};
 use crate::text;
 
-/// For name and TCP connection, for the answer to the request for TLS, and for the handshake.
-const STEP: Duration = Duration::from_secs(10);
-/// For the login: a compute that sleeps wakes up first.
-const LOGIN: Duration = Duration::from_secs(60);
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// For name and TCP connection, for the answer to the request for TLS, and for the handshake.
+    step: Duration,
+    /// For the login: a compute that sleeps wakes up first.
+    login: Duration,
+}
+
+const LIMITS: Limits = Limits { step: Duration::from_secs(10), login: Duration::from_secs(60) };
 
 /// `sqlclient_unable_to_establish_sqlconnection`
 const UNREACHABLE: &str = "08001";
 /// `protocol_violation`
 const VIOLATION: &str = "08P01";
+/// `cannot_connect_now`: the server starts, or ends.
+const NOT_NOW: &str = "57P03";
 
 /// A server by its address.
 #[derive(Clone)]
@@ -34,6 +42,7 @@ pub(crate) struct Server {
     port: u16,
     name: ServerName<'static>,
     tls: TlsConnector,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Server {
@@ -46,8 +55,21 @@ impl std::fmt::Debug for Server {
 pub(super) enum Refusal {
     /// Told by us.
     Trouble(Trouble),
+    /// Nobody listens there at the moment.
+    Closed(Trouble),
     /// Told by the server: its `ErrorResponse`.
     Server(Vec<u8>),
+}
+
+impl Refusal {
+    /// Whether the server may be about to restart: it lets nobody in now, and nothing was lost by asking.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Trouble(_) => false,
+            Self::Closed(_) => true,
+            Self::Server(packet) => wire::error_field(&packet[5..], b'C') == NOT_NOW,
+        }
+    }
 }
 
 impl From<Trouble> for Refusal {
@@ -67,7 +89,7 @@ impl Server {
     /// If the host is no name that a certificate could have.
     pub(crate) fn new(host: &str, port: u16, tls: Arc<rustls::ClientConfig>) -> Result<Self, Failure> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::new(format!("{} is no name of a server", text::quoted(host))))?;
-        Ok(Self { host: host.to_owned(), port, name, tls: TlsConnector::from(tls) })
+        Ok(Self { host: host.to_owned(), port, name, tls: TlsConnector::from(tls), limits: LIMITS })
     }
 
     fn trouble(&self, code: &'static str, message: &str, hint: &str) -> Trouble {
@@ -78,12 +100,15 @@ impl Server {
     ///
     /// # Errors
     /// If the server cannot be reached, has no TLS, or is not who it should be.
-    pub(super) async fn connect(&self) -> Result<TlsStream<TcpStream>, Trouble> {
-        let late = |step: &str| self.trouble(UNREACHABLE, &format!("did not {step} within {} seconds", STEP.as_secs()), "");
+    pub(super) async fn connect(&self) -> Result<TlsStream<TcpStream>, Refusal> {
+        let limit = self.limits.step;
+        let late = |step: &str| self.trouble(UNREACHABLE, &format!("did not {step} within {} seconds", limit.as_secs()), "");
         let broken = |error: &io::Error| self.trouble(UNREACHABLE, &format!("broke the connection off: {error}"), "");
-        let tcp = timeout(STEP, TcpStream::connect((self.host.as_str(), self.port))).await.map_err(|_| late("accept a connection"))?;
+        let tcp = timeout(limit, TcpStream::connect((self.host.as_str(), self.port))).await.map_err(|_| late("accept a connection"))?;
         let mut tcp = tcp.map_err(|error| {
-            self.trouble(UNREACHABLE, &format!("cannot be reached: {error}"), "Is the instance running, and does the network let you through to it?")
+            let trouble =
+                self.trouble(UNREACHABLE, &format!("cannot be reached: {error}"), "Is the instance running, and does the network let you through to it?");
+            if error.kind() == io::ErrorKind::ConnectionRefused { Refusal::Closed(trouble) } else { trouble.into() }
         })?;
         tcp.set_nodelay(true).map_err(|error| broken(&error))?;
         let mut answer = [0];
@@ -91,18 +116,20 @@ impl Server {
             tcp.write_all(&wire::SSL_REQUEST).await?;
             tcp.read_exact(&mut answer).await
         };
-        timeout(STEP, asked).await.map_err(|_| late("answer the request for TLS"))?.map_err(|error| broken(&error))?;
+        timeout(limit, asked).await.map_err(|_| late("answer the request for TLS"))?.map_err(|error| broken(&error))?;
         match answer[0] {
             b'S' => {}
             b'N' => {
-                return Err(self.trouble(UNREACHABLE, "offers no TLS; nothing was sent to it", "Databases of Databricks always do: is this the right host?"));
+                return Err(self
+                    .trouble(UNREACHABLE, "offers no TLS; nothing was sent to it", "Databases of Databricks always do: is this the right host?")
+                    .into());
             }
-            _ => return Err(self.trouble(VIOLATION, "is no Postgres server", "")),
+            _ => return Err(self.trouble(VIOLATION, "is no Postgres server", "").into()),
         }
-        let stream = timeout(STEP, self.tls.connect(self.name.clone(), tcp)).await.map_err(|_| late("finish the TLS handshake"))?;
+        let stream = timeout(limit, self.tls.connect(self.name.clone(), tcp)).await.map_err(|_| late("finish the TLS handshake"))?;
         stream.map_err(|error| {
             let hint = "For a private authority set SSL_CERT_FILE to its certificate";
-            self.trouble(UNREACHABLE, &format!("was not trusted, and nothing was sent to it: {error}"), hint)
+            self.trouble(UNREACHABLE, &format!("was not trusted, and nothing was sent to it: {error}"), hint).into()
         })
     }
 
@@ -112,8 +139,8 @@ impl Server {
     /// As [`Server::connect`], and if the server refuses.
     pub(super) async fn log_in(&self, startup: &Startup, password: &Password) -> Result<LoggedIn, Refusal> {
         let stream = self.connect().await?;
-        let late = || self.trouble(UNREACHABLE, &format!("did not answer the login within {} seconds", LOGIN.as_secs()), "");
-        timeout(LOGIN, self.authenticate(stream, startup, password)).await.map_err(|_| late())?
+        let late = || self.trouble(UNREACHABLE, &format!("did not answer the login within {} seconds", self.limits.login.as_secs()), "");
+        timeout(self.limits.login, self.authenticate(stream, startup, password)).await.map_err(|_| late())?
     }
 
     async fn authenticate(&self, mut stream: TlsStream<TcpStream>, startup: &Startup, password: &Password) -> Result<LoggedIn, Refusal> {
@@ -186,3 +213,7 @@ async fn send(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<()>
     stream.write_all(bytes).await?;
     stream.flush().await
 }
+
+#[cfg(test)]
+#[path = "upstream_tests.rs"]
+mod tests;

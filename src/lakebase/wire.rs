@@ -43,6 +43,12 @@ pub(super) struct Startup {
 }
 
 impl Startup {
+    /// One of the protocol's first minor version.
+    #[cfg(test)]
+    pub(super) fn of(parameters: &[(&str, &str)]) -> Self {
+        Self { version: PROTOCOL_3 << 16, parameters: parameters.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect() }
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
         self.parameters.iter().rfind(|(own, _)| own == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
@@ -244,16 +250,9 @@ mod tests {
         })
     }
 
-    fn startup(parameters: &[(&str, &str)]) -> Startup {
-        Startup {
-            version: PROTOCOL_3 << 16,
-            parameters: parameters.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect(),
-        }
-    }
-
     #[test]
     fn encryption_is_declined_once_each_and_then_the_startup_is_read() {
-        let wanted = startup(&[("user", "ann"), ("database", "shop")]);
+        let wanted = Startup::of(&[("user", "ann"), ("database", "shop")]);
         let gss = [0, 0, 0, 8, 4, 210, 22, 48];
         let (greeting, answer) = greeted(&[&SSL_REQUEST[..], &gss, &wanted.packet()].concat());
         assert_eq!((greeting, answer.as_slice()), (Greeting::Startup(wanted), &b"NN"[..]));

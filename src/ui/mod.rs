@@ -332,9 +332,10 @@ impl fmt::Debug for Ui {
 
 /// Says something on standard error from a place that has no [`Ui`], over whatever progress line stands there.
 pub(crate) fn aside(message: &str) {
-    let line = format!("\r\x1b[K{}\n", text::one_line(message));
+    let mut stderr = io::stderr();
+    let over = if stderr.is_terminal() { "\r\x1b[K" } else { "" };
     // Talk that nobody can hear is no error.
-    let _unheard = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+    let _unheard = io::Write::write_all(&mut stderr, format!("{over}{}\n", text::one_line(message)).as_bytes());
 }
 
 /// The content of a lock, also after a panic elsewhere: text output has no invariant that a panic could break.

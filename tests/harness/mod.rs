@@ -10,6 +10,7 @@
 //!
 //! - [`Home`]: HOME, TMPDIR and a working folder that nobody else has; the environment is empty but for what a test sets.
 //! - [`Run`]: one run of the binary, or of a shell script that finds it on PATH; [`Outcome`] is what came of it.
+//! - [`Serving`]: a run that goes on while the test does other things.
 //! - [`Typing`]: the binary on a terminal of its own, driven by keys.
 //! - `sweep`: when a [`Home`] is dropped, every secret of the story is looked for wherever it must not be. Workspaces that joined, tokens that
 //!   commands printed, and values given to [`Home::secret`] are swept for.
@@ -17,10 +18,12 @@
 #![allow(dead_code, reason = "not every story needs every part")]
 
 mod run;
+mod serving;
 mod sweep;
 mod typing;
 
 pub(crate) use run::{Outcome, Run, Words};
+pub(crate) use serving::Serving;
 pub(crate) use typing::Typing;
 
 use crate::workspace::Workspace;

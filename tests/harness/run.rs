@@ -49,20 +49,21 @@ impl Words for Vec<OsString> {
 #[derive(Debug)]
 #[must_use = "nothing runs before run()"]
 pub(crate) struct Run<'h> {
-    home: &'h Home,
+    pub(super) home: &'h Home,
     program: OsString,
     words: Vec<OsString>,
     stdin: Option<Vec<u8>>,
     variables: Vec<(OsString, Option<OsString>)>,
     folder: PathBuf,
-    reveals: bool,
+    limit: Duration,
+    pub(super) reveals: bool,
     /// Whether this is the binary itself, whose exit codes are known.
     ours: bool,
 }
 
 impl<'h> Run<'h> {
     pub(super) fn new(home: &'h Home, words: Vec<OsString>) -> Run<'h> {
-        Run { home, program: BINARY.into(), words, stdin: None, variables: Vec::new(), folder: home.work(), reveals: false, ours: true }
+        Run { home, program: BINARY.into(), words, stdin: None, variables: Vec::new(), folder: home.work(), limit: DEADLINE, reveals: false, ours: true }
     }
 
     pub(super) fn script(home: &'h Home, script: &str) -> Run<'h> {
@@ -97,12 +98,22 @@ impl<'h> Run<'h> {
         self
     }
 
+    /// It may take longer than runs usually do.
+    pub(crate) fn at_most(mut self, limit: Duration) -> Run<'h> {
+        self.limit = limit;
+        self
+    }
+
     /// Starts it and lets it run; nobody reads what it prints.
     pub(crate) fn spawn(self) -> std::process::Child {
         self.prepared().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    fn prepared(&self) -> Command {
+    pub(super) fn line(&self) -> String {
+        self.words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn prepared(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.words).current_dir(&self.folder).env_clear();
         if self.ours {
@@ -122,7 +133,7 @@ impl<'h> Run<'h> {
     }
 
     pub(crate) fn run(self) -> Outcome {
-        let mut command = self.prepared();
+        let (mut command, line) = (self.prepared(), self.line());
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().unwrap();
@@ -133,20 +144,20 @@ impl<'h> Run<'h> {
         }
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
-        let limit = Timespec { tv_sec: DEADLINE.as_secs().try_into().unwrap(), tv_nsec: 0 };
+        let limit = Timespec { tv_sec: self.limit.as_secs().try_into().unwrap(), tv_nsec: 0 };
         let over = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&limit)).unwrap();
         if over == 0 {
             child.kill().unwrap();
         }
         let status = child.wait().unwrap();
         let outcome = Outcome {
-            line: self.words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+            line,
             status,
             stdout: String::from_utf8_lossy(&stdout.join().unwrap()).into_owned(),
             stderr: String::from_utf8_lossy(&stderr.join().unwrap()).into_owned(),
             took: started.elapsed(),
         };
-        assert!(over > 0, "it did not end within {DEADLINE:?}\n{outcome}");
+        assert!(over > 0, "it did not end within {:?}\n{outcome}", self.limit);
         self.home.saw(Seen { line: outcome.line.clone(), stdout: outcome.stdout.clone(), stderr: outcome.stderr.clone(), reveals: self.reveals });
         if self.ours {
             assert!(matches!(status.code(), Some(0 | 1)), "the exit code is neither 0 nor 1\n{outcome}");

@@ -2,23 +2,31 @@
 
 use super::postgres::Postgres;
 use crate::harness::Home;
+use crate::oauth::SignedIn;
+use crate::session::eventually;
 use crate::workspace::Workspace;
+use rustix::process::Signal;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// A home, its workspace, and a server behind `my-instance` and an endpoint, whose authority is trusted.
 pub(super) fn setting() -> (Home, Arc<Workspace>, Postgres) {
     let (home, workspace) = Home::signed_in();
-    let postgres = Postgres::start(&workspace);
+    let postgres = behind(&home, &workspace);
+    (home, workspace, postgres)
+}
+
+/// A server for the databases of a workspace.
+fn behind(home: &Home, workspace: &Workspace) -> Postgres {
+    let postgres = Postgres::start(workspace);
     workspace.change_instance("my-instance", &json!({"read_write_dns": "localhost", "read_only_dns": "localhost"}));
     workspace.change_postgres("projects/my-project/branches/main/endpoints/primary", &json!({"hosts": {"host": "localhost"}}));
     home.set("SSL_CERT_FILE", postgres.ca_file());
     home.store(home.path().join(".databricks/token-cache.json"));
     home.store(home.path().join(".pgpass"));
     home.set("DATABRICKS_AUTH_STORAGE", "plaintext");
-    (home, workspace, postgres)
+    postgres
 }
 
 /// Every password that the workspace gave out is looked for where none may be.
@@ -43,10 +51,11 @@ fn psql_logs_in_and_ends_as_psql_does() {
     psql("my-instance", "-v ON_ERROR_STOP=1 -f /dev/stdin <<< 'select 1/0;'").shows("code 3");
     psql("my-instance --max-retries 0", "-Atc 'select 7'").shows("7\ncode 0");
     // A signal to this command is one to psql, and how psql ends is how it ends.
-    let sleeping = format!(
-        "databricks psql my-instance -- -X -p {port} -c 'select pg_sleep(60)' & sleep 0.1; while ! grep -q psql /proc/$!/task/$!/children 2>/dev/null && [ -z \"$(pgrep -P $! psql)\" ]; do sleep 0.05; done; kill -TERM $!; wait $!; echo \"code $?\""
-    );
-    home.script(&sleeping).run().within(Duration::from_secs(20)).shows("code 143");
+    let mut sleeping = home.script(&format!("exec databricks psql my-instance -- -X -p {port} -c 'select pg_sleep(60)'")).serve();
+    eventually("a question", || postgres.sql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'").as_deref() == Some("1"));
+    sleeping.signal(Signal::TERM);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&sleeping.end()), Some(15));
+    drop(sleeping);
     psql("my-instance", "-c 'select pg_terminate_backend(pg_backend_pid())'").shows("code 2").lacks("Retrying");
     let stranger = home.script("databricks psql my-instance -- -X -U nobody -p PORT -c 'select 1'".replace("PORT", &port.to_string()).as_str()).run();
     stranger.says("authentication failed").says("Hint: If there is no role for ann@example.com yet").lacks("Retrying");
@@ -183,19 +192,44 @@ fn the_password_file_keeps_everything_else() {
 fn a_watched_password_file_always_logs_in() {
     let (home, workspace, postgres) = setting();
     let port = postgres.port.to_string();
-    workspace.database_lifetime(4);
-    let mut watch = home.command(["database", "pgpass", "my-instance", "--watch", "--port", &port]).spawn();
-    let started = Instant::now();
-    while !home.path().join(".pgpass").exists() {
-        assert!(started.elapsed() < Duration::from_secs(10));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let pgbench = format!(
-        "echo 'select 1;' > one.sql; PGSSLMODE=verify-full PGSSLROOTCERT=$SSL_CERT_FILE pgbench -n -C -c 2 -T 6 -f one.sql -h localhost -p {port} -U ann@example.com databricks_postgres"
-    );
-    home.script(&pgbench).run().ok().shows("number of failed transactions: 0");
-    assert!(workspace.database_tokens().len() >= 3, "{} passwords", workspace.database_tokens().len());
-    rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::TERM).unwrap();
-    assert!(watch.wait().unwrap().success());
+    workspace.database_lifetime(2);
+    let mut watch = home.command(["database", "pgpass", "my-instance", "--watch", "--port", &port]).serve();
+    watch.wait_for("Keeping the password");
+    let first = workspace.database_tokens();
+    watch.wait_for("a new password, good until");
+    // Each can be logged in with to its end, and beyond the end of the first.
+    workspace.wait_for_database_expiry_of(&first[0]);
+    assert!(workspace.valid_database_token(&first[0]).is_none());
+    let ask =
+        format!("PGSSLMODE=verify-full PGSSLROOTCERT=$SSL_CERT_FILE psql -XAt -h localhost -p {port} -U ann@example.com -d databricks_postgres -c 'select 9'");
+    home.script(&ask).run().prints("9\n");
+    watch.signal(Signal::TERM);
+    assert!(watch.end().success());
+    assert!(watch.said().contains("is no longer renewed"));
+    keep_secret(&home, &workspace);
+}
+
+#[test]
+fn who_signed_in_and_service_principals_log_in_as_themselves() {
+    // In the browser, with a token that has ended: it is renewed on the way.
+    let signed_in = SignedIn::new();
+    signed_in.expire();
+    let SignedIn { home, workspace } = signed_in;
+    let postgres = behind(&home, &workspace);
+    let port = postgres.port;
+    let ask = |profile: &str| home.script(&format!("databricks psql my-instance -p {profile} -- -X -p {port} -Atc 'select current_user'")).run();
+    ask("p").prints("ann@example.com\n");
+    // Its role is the application id.
+    let (_, id) = workspace.service_principal();
+    let secret = workspace.mint_secret(None);
+    home.secret_of(&workspace, &secret);
+    let config = format!("{}\n[sp]\nhost = {}\nclient_id = {id}\nclient_secret = {secret}\n", home.config(), workspace.url());
+    home.write_config(config);
+    ask("sp").says("Hint: If there is no role for");
+    postgres.sql(&format!("create role \"{id}\" login")).unwrap();
+    ask("sp").prints(&format!("{id}\n"));
+    // A password is of who asked for it, also where it is kept.
+    ask("p").prints("ann@example.com\n");
+    assert_eq!(workspace.database_tokens().len(), 2);
     keep_secret(&home, &workspace);
 }

@@ -1,8 +1,13 @@
 //! Lakebase: its calls, and a real Postgres behind every way of logging in.
 
+mod door;
+mod exposure;
 mod logins;
+mod partners;
+mod pickers;
 mod postgres;
 mod proxy;
 mod rest;
 mod session;
-mod speed;
+mod soak;
+mod values;

@@ -2,20 +2,31 @@
 
 use crate::workspace::{Ldap, Workspace};
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The password of the role that Postgres alone knows.
-pub(super) const NATIVE_PASSWORD: &str = "n\u{e4}tive pass:word";
+pub(super) const NATIVE_PASSWORD: &str = "n\u{e4}tive pa:ss\\wo'rd \"$x%20";
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Roles and database that every cluster of the tests has.
-const SETUP: &str =
-    "CREATE ROLE \"ann@example.com\" LOGIN SUPERUSER;\nCREATE ROLE native LOGIN PASSWORD 'n\u{e4}tive pass:word';\nCREATE DATABASE databricks_postgres;\n";
+const SETUP: &str = "CREATE ROLE \"ann@example.com\" LOGIN SUPERUSER;
+CREATE ROLE native LOGIN PASSWORD 'n\u{e4}tive pa:ss\\wo''rd \"$x%20';
+CREATE DATABASE databricks_postgres;
+CREATE DATABASE \"o:d\\d 'base\";
+";
+
+/// What is wrong with the server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    Good,
+    AnotherName,
+    Expired,
+}
 
 /// A running server; dropping it ends it.
 pub(super) struct Postgres {
@@ -29,11 +40,16 @@ pub(super) struct Postgres {
 impl Postgres {
     /// On a free port, with a certificate for `localhost`.
     pub(super) fn start(workspace: &Workspace) -> Postgres {
+        Postgres::serving(workspace, Served::Good)
+    }
+
+    /// With a certificate of this kind.
+    pub(super) fn serving(workspace: &Workspace, served: Served) -> Postgres {
         let folder = tempfile::Builder::new().prefix("postgres-").tempdir().unwrap();
         let status = Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")).status().unwrap();
         assert!(status.success());
         let ldap = workspace.ldap();
-        certificates(folder.path());
+        certificates(folder.path(), served);
         let rules = format!(
             "local all all trust\nhostssl all native all scram-sha-256\nhostssl all all all ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"\" ldapsuffix=\"\"\nhostnossl all all all reject\n",
             ldap.port()
@@ -109,6 +125,14 @@ impl Postgres {
         self.stop();
         self.begin();
     }
+
+    /// Ends it and begins anew, as for an update: who is there may finish, and nobody else is let in.
+    pub(super) fn restart_gently(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+        child.wait().unwrap();
+        self.begin();
+    }
 }
 
 impl Drop for Postgres {
@@ -152,7 +176,7 @@ fn give(path: &Path) {
 /// A cluster with the roles of the tests, made once.
 fn template() -> PathBuf {
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let ready = place.join("postgres-1");
+    let ready = place.join("postgres-2");
     let lock = File::create(place.join("postgres.lock")).unwrap();
     lock.lock().unwrap();
     if !ready.exists() {
@@ -175,7 +199,7 @@ fn template() -> PathBuf {
 }
 
 /// An authority, and a certificate for `localhost` that it signed.
-fn certificates(folder: &Path) {
+fn certificates(folder: &Path, served: Served) {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -185,19 +209,15 @@ fn certificates(folder: &Path) {
     fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
     let issuer = Issuer::new(authority, key);
     let server_key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+    let name = if served == Served::AnotherName { "elsewhere.example" } else { "localhost" };
+    let mut server = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if served == Served::Expired {
+        server.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
+    let server = server.signed_by(&server_key, &issuer).unwrap();
     fs::write(folder.join("server.pem"), server.pem()).unwrap();
     fs::write(folder.join("server.key"), server_key.serialize_pem()).unwrap();
     fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-/// Waits until somebody listens there.
-pub(super) fn wait_for_port(port: u16) {
-    let started = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(started.elapsed() < DEADLINE, "nobody listens on port {port}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A port that is free now.

@@ -103,6 +103,15 @@ impl Database {
         token
     }
 
+    /// When the last password ends, in seconds since 1970.
+    pub(super) fn last_expiry(&self) -> i64 {
+        self.grants.values().map(|grant| grant.expires_at).max().unwrap_or(0)
+    }
+
+    pub(super) fn expiry(&self, token: &str) -> i64 {
+        self.grants.get(token).map_or(0, |grant| grant.expires_at)
+    }
+
     pub(super) fn tokens(&self) -> Vec<String> {
         self.grants.keys().cloned().collect()
     }

@@ -413,6 +413,23 @@ impl Workspace {
         self.state.database.lock().unwrap().grant(token, now)
     }
 
+    /// Waits until every database password that was given out so far has ended.
+    pub fn wait_for_database_expiry(&self) {
+        let end = self.state.database.lock().unwrap().last_expiry();
+        self.wait_until(end);
+    }
+
+    /// Waits until this one has ended.
+    pub fn wait_for_database_expiry_of(&self, token: &str) {
+        let end = self.state.database.lock().unwrap().expiry(token);
+        self.wait_until(end);
+    }
+
+    fn wait_until(&self, end: i64) {
+        let left = end.saturating_mul(1000).saturating_sub(self.state.clock.now_ms());
+        std::thread::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+    }
+
     /// Orders a fault. The one ordered first is met first.
     pub fn order(&self, fault: Fault) {
         self.state.faults.order(fault);

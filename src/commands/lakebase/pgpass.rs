@@ -44,6 +44,8 @@ pub(super) static COMMAND: Command = Command {
 const PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// The progress line is drawn anew so often.
 const TICK: Duration = Duration::from_secs(1);
+/// Where nobody watches, the clock is looked at so often: it may have been set, or the machine have slept.
+const LOOK: Duration = Duration::from_secs(60);
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let file = match arguments::text(matches, "passfile").filter(|path| !path.is_empty()) {
@@ -107,7 +109,7 @@ fn watch(context: &Context<'_>, workspace: &Workspace, entry: &Entry) -> Result<
         let left = due.duration_since(now);
         if left > SignedDuration::ZERO {
             progress.update(|| format!("{path}: good {}, the next in {} …", shown(&token), clock::rough(left)));
-            let wait = Duration::try_from(left).unwrap_or(TICK).min(TICK);
+            let wait = Duration::try_from(left).unwrap_or(TICK).min(if context.ui.talks_to_terminal() { TICK } else { LOOK });
             if ending.is_here_within(wait) {
                 break;
             }
