@@ -68,11 +68,13 @@ impl Serving<'_> {
     pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let started = Instant::now();
         let mut text = self.said.text.lock().unwrap();
-        while !is_so(&text.0) {
-            assert!(!text.1 && started.elapsed() < LIMIT, "`{}` did not say {what:?}, but\n{}", self.line, text.0);
+        while !is_so(&text.0) && !text.1 && started.elapsed() < LIMIT {
             text = self.said.more.wait_timeout(text, LIMIT).unwrap().0;
         }
-        text.0.clone()
+        let said = text.0.clone();
+        drop(text);
+        assert!(is_so(&said), "`{}` did not say {what:?}, but\n{said}", self.line);
+        said
     }
 
     pub(crate) fn said(&self) -> String {

@@ -1,6 +1,6 @@
 //! `psql`, and what `database env|dsn|service|pgpass` write: a real server judges the passwords, and libpq what it reads.
 
-use super::postgres::Postgres;
+use super::postgres::{Postgres, answering};
 use crate::harness::Home;
 use crate::oauth::SignedIn;
 use crate::session::eventually;
@@ -78,6 +78,10 @@ fn nobody_gets_a_password_who_is_not_trusted() {
     workspace.change_instance("my-instance", &json!({"read_write_dns": "127.0.0.1"}));
     home.script(&format!("databricks psql my-instance -- -X -p {port} -c 'select 1'; echo \"code $?\"")).run().shows("code 2").says("does not match host name");
     workspace.change_instance("my-instance", &json!({"read_write_dns": "localhost"}));
+    // A server that has no TLS, or whatever answers in its place.
+    let (other, heard) = answering(b"N");
+    home.script(&format!("databricks psql my-instance --max-retries 1 -- -X -p {other} -c 'select 1'")).run().fails().says("server does not support SSL");
+    assert_eq!(*heard.lock().unwrap(), b"");
     home.run("psql my-instance --sslmode prefer").fails().says("may send the password in clear");
     // The environment does not lead the password elsewhere, nor weaken the check.
     home.script(&format!("PGSSLMODE=disable PGHOSTADDR=192.0.2.1 PGSERVICE=other databricks psql my-instance -- -X -p {port} -Atc 'select 5'"))
@@ -200,6 +204,8 @@ fn a_watched_password_file_always_logs_in() {
     // Each can be logged in with to its end, and beyond the end of the first.
     workspace.wait_for_database_expiry_of(&first[0]);
     assert!(workspace.valid_database_token(&first[0]).is_none());
+    let old = format!("psql -X 'host=localhost port={port} user=ann@example.com dbname=databricks_postgres sslmode=require' -c 'select 1'");
+    home.script(&old).env("PGPASSWORD", &first[0]).run().says("authentication failed");
     let ask =
         format!("PGSSLMODE=verify-full PGSSLROOTCERT=$SSL_CERT_FILE psql -XAt -h localhost -p {port} -U ann@example.com -d databricks_postgres -c 'select 9'");
     home.script(&ask).run().prints("9\n");

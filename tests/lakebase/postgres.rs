@@ -2,10 +2,12 @@
 
 use crate::workspace::{Ldap, Workspace};
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The password of the role that Postgres alone knows.
@@ -223,4 +225,25 @@ fn certificates(folder: &Path, served: Served) {
 /// A port that is free now.
 pub(super) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A server that reads the request for TLS, answers with these bytes, and says nothing more; what it heard after them.
+pub(super) fn answering(answer: &'static [u8]) -> (u16, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let hearing = Arc::clone(&hearing);
+            std::thread::spawn(move || {
+                if stream.read_exact(&mut [0; 8]).is_ok() && stream.write_all(answer).is_ok() {
+                    let mut more = Vec::new();
+                    drop(stream.read_to_end(&mut more));
+                    hearing.lock().unwrap().append(&mut more);
+                }
+            });
+        }
+    });
+    (port, heard)
 }

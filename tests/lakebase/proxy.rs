@@ -2,14 +2,14 @@
 
 use super::door::Door;
 use super::logins::{keep_secret, setting};
-use super::postgres::{NATIVE_PASSWORD, Postgres, Served};
+use super::postgres::{NATIVE_PASSWORD, Postgres, Served, answering};
 use crate::harness::Home;
 use crate::session::eventually;
 use crate::workspace::{Fault, Response};
 use rustix::process::Signal;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -175,33 +175,19 @@ fn roles_with_passwords_of_their_own_log_in_by_scram() {
     door.script("psql -XAt -c 'select current_user'").prints("native\n");
 }
 
-/// A server that reads the request for TLS, answers with these bytes, and then hangs.
-fn answering(answer: &'static [u8]) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut held = Vec::new();
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            if stream.read_exact(&mut [0; 8]).is_ok() {
-                drop(stream.write_all(answer));
-            }
-            held.push(stream);
-        }
-    });
-    port
-}
-
 /// Each step at which a server may hang or lie is in `src/lakebase/upstream_tests.rs`, with limits that a test can wait for.
 #[test]
 fn servers_without_tls_get_nothing_and_who_waits_for_one_keeps_nobody() {
     let (home, workspace) = Home::signed_in();
     workspace.change_instance("my-instance", &json!({"read_write_dns": "localhost"}));
     for (answer, said) in [(&b"N"[..], "offers no TLS; nothing was sent to it"), (b"HTTP", "is no Postgres server")] {
-        let door = Door::open(&home, answering(answer), "");
+        let (port, heard) = answering(answer);
+        let door = Door::open(&home, port, "");
         door.script("psql -X -c 'select 1'").says(said);
+        assert_eq!(*heard.lock().unwrap(), b"");
     }
     // While one hangs the others are served: here told that they are not let in.
-    let door = Door::open(&home, answering(b""), "");
+    let door = Door::open(&home, answering(b"").0, "");
     let mut waiting = TcpStream::connect((Ipv4Addr::LOCALHOST, door.port)).unwrap();
     waiting.write_all(&door.login()).unwrap();
     door.script("PGPASSWORD=wrong psql -X -c 'select 1'").says("this is not the password of the proxy").within(Duration::from_secs(5));
