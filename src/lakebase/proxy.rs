@@ -124,6 +124,7 @@ impl Listener {
     /// If somebody listens there already, or it cannot be made.
     #[cfg(unix)]
     pub(crate) fn unix(path: &std::path::Path) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
         use std::os::unix::net::{UnixListener, UnixStream};
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -136,6 +137,8 @@ impl Listener {
             }
             done => done?,
         };
+        // Its folder is closed already; this is for whoever opens that later.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(listener))
     }

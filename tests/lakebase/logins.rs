@@ -74,6 +74,10 @@ fn nobody_gets_a_password_who_is_not_trusted() {
         .shows("code 2")
         .says("certificate verify failed")
         .lacks("Retrying");
+    // Whoever asks for it gives the check up; the password is in no clear text even so.
+    home.script(&format!("SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt databricks psql my-instance --sslmode require -- -X -p {port} -Atc 'select 6'"))
+        .run()
+        .prints("6\n");
     // Another name than the certificate's.
     workspace.change_instance("my-instance", &json!({"read_write_dns": "127.0.0.1"}));
     home.script(&format!("databricks psql my-instance -- -X -p {port} -c 'select 1'; echo \"code $?\"")).run().shows("code 2").says("does not match host name");
@@ -187,6 +191,16 @@ fn the_password_file_keeps_everything_else() {
     let whole = std::fs::read(home.path().join(".pgpass")).unwrap();
     home.script("ulimit -f 0; databricks database pgpass my-instance 2>&1; echo \"code $?\"").run().shows("code 1").shows(".pgpass");
     assert_eq!(std::fs::read(home.path().join(".pgpass")).unwrap(), whole);
+    // Nor on a disk that is full; the file system ends with its namespace.
+    let full = "mkdir disk; unshare --mount $([ $(id -u) = 0 ] || echo --map-root-user) bash -c '
+mount -t tmpfs -o size=64k,mode=700 none disk || exit 77
+cp -p ~/.pgpass disk; cat /dev/zero > disk/fill 2>/dev/null
+i=0; while mkdir disk/d$i 2>/dev/null && [ $i -lt 200 ]; do i=$((i + 1)); done
+PGPASSFILE=$PWD/disk/.pgpass databricks database pgpass my-instance 2>&1; echo \"code $?\"; cmp ~/.pgpass disk/.pgpass && ls -A disk | grep -c pgpass'; code=$?; rmdir disk; exit $code";
+    let outcome = home.script(full).run();
+    if !outcome.stdout.is_empty() {
+        outcome.shows("No space left on device").shows("code 1\n1\n");
+    }
     // A link is followed, and stays one.
     home.script("mv ~/.pgpass ~/real; ln -s real ~/.pgpass; PGPASSFILE=~/.pgpass databricks database pgpass my-instance && test -L ~/.pgpass && grep -c localhost ~/real; rm ~/real ~/.pgpass").run().prints("2\n");
     keep_secret(&home, &workspace);

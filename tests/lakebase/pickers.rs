@@ -65,3 +65,16 @@ fn operations_show_how_they_go() {
     workspace.order(Fault::on("GET", "/api/2.0/postgres/projects/shown/operations").reply(Response::json(200, &done)).forever());
     typing.end().ok().says("projects/shown");
 }
+
+#[test]
+fn a_watched_password_file_shows_how_long_it_is_good() {
+    let (home, workspace) = Home::signed_in();
+    home.store(home.path().join(".pgpass"));
+    workspace.change_instance("my-instance", &json!({"read_write_dns": "localhost"}));
+    let mut typing = home.typing("database pgpass my-instance --watch");
+    typing.wait_for(".pgpass: good until");
+    typing.wait_for("the next in");
+    typing.send("\u{3}");
+    typing.end().ok().says("is no longer renewed; it is good until");
+    super::logins::keep_secret(&home, &workspace);
+}

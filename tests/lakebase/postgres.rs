@@ -53,7 +53,7 @@ impl Postgres {
         let ldap = workspace.ldap();
         certificates(folder.path(), served);
         let rules = format!(
-            "local all all trust\nhostssl all native all scram-sha-256\nhostssl all all all ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"\" ldapsuffix=\"\"\nhostnossl all all all reject\n",
+            "local all all trust\nhostssl all native,app all scram-sha-256\nhostssl all all all ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"\" ldapsuffix=\"\"\nhostnossl all all all reject\n",
             ldap.port()
         );
         fs::write(folder.path().join("data/pg_hba.conf"), rules).unwrap();

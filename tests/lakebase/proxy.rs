@@ -4,6 +4,7 @@ use super::door::Door;
 use super::logins::{keep_secret, setting};
 use super::postgres::{NATIVE_PASSWORD, Postgres, Served, answering};
 use crate::harness::Home;
+use crate::peers::oracle::installed;
 use crate::session::eventually;
 use crate::workspace::{Fault, Response};
 use rustix::process::Signal;
@@ -25,6 +26,22 @@ fn everything_passes_through() {
     let outcome = door.script(copied);
     let sums: Vec<&str> = outcome.stdout.lines().collect();
     assert!(sums.len() == 2 && sums[0] == sums[1], "{outcome}");
+    // Many questions are sent before the first is answered; a notification comes by itself.
+    let pipelined = "
+import psycopg
+with psycopg.connect('', autocommit=True) as connection:
+    with connection.pipeline():
+        asked = [connection.execute('select %s::int, repeat(%s, 1000)', (number, 'x')) for number in range(2000)]
+    print(sum(cursor.fetchone()[0] for cursor in asked))
+    connection.execute('listen bell')
+    with psycopg.connect('', autocommit=True) as other:
+        other.execute('notify bell')
+    print(next(connection.notifies(timeout=10)).channel)
+";
+    std::fs::write(home.work().join("pipelined.py"), pipelined).unwrap();
+    door.script(&format!("{} pipelined.py", installed("TEST_PSYCOPG", "target/test-psycopg/bin/python").display())).prints("1999000\nbell\n");
+    // One row larger than any buffer on the way.
+    door.script("psql -XAt -c \"select repeat('x', 50000000)\" | wc -c").prints("50000001\n");
     // A statement is cancelled from a second connection, as Ctrl-C in psql does.
     let cancelled = "psql -X -c 'select pg_sleep(60)' & pid=$!; until psql -XAt -c \"select 1 from pg_stat_activity where query like 'select pg_sleep%'\" | grep -q 1; do :; done; kill -INT $pid; wait $pid";
     door.script(cancelled).within(Duration::from_secs(20)).says("canceling statement due to user request");
@@ -153,7 +170,7 @@ fn sockets_need_no_password_and_folders_of_their_own() {
     let mut serving = home.command(&*format!("database proxy my-instance --port {} --socket door", postgres.port)).serve();
     serving.wait_for(" leads to ");
     let mode = |path: &std::path::Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777;
-    assert_eq!(mode(&folder), 0o700);
+    assert_eq!((mode(&folder), mode(&folder.join(".s.PGSQL.5432"))), (0o700, 0o700));
     home.script("psql -XAt -h $PWD/door -c 'select current_user'").run().prints("ann@example.com\n");
     home.run(&*format!("database proxy my-instance --port {} --socket door", postgres.port)).fails().says("Another proxy listens there");
     serving.signal(Signal::INT);
@@ -173,6 +190,23 @@ fn roles_with_passwords_of_their_own_log_in_by_scram() {
     home.secret(NATIVE_PASSWORD);
     let door = Door::open(&home, postgres.port, "--user native --native");
     door.script("psql -XAt -c 'select current_user'").prints("native\n");
+    drop(door);
+    // Made as the documentation says.
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lakebase.md")).unwrap();
+    let sql: Vec<&str> = guide.lines().skip_while(|line| !line.contains("CREATE ROLE app")).take_while(|line| line.starts_with("    ")).collect();
+    let (password, statements) =
+        ("another one", sql.join("\n").replace("CREATE ROLE app LOGIN", "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN"));
+    assert!(statements.contains("ALTER ROLE app PASSWORD 'another one' VALID UNTIL"), "{statements}");
+    postgres.sql(&statements.replace("2027-01-01", "2999-01-01")).expect("the documented SQL");
+    let port = super::postgres::free_port();
+    let line = format!("database proxy my-instance --port {} --listen 127.0.0.1:{port} --password-file app.pgpass --user app --native", postgres.port);
+    let serving = home.command(&*line).env("PGPASSWORD", password).serve();
+    serving.wait_for(" leads to ");
+    home.store(home.work().join("app.pgpass"));
+    home.script(&format!("PGPASSFILE=$PWD/app.pgpass psql -XAt -h 127.0.0.1 -p {port} -U x -d databricks_postgres -c 'select current_user'"))
+        .run()
+        .prints("app\n");
+    home.command(&*line).without("PGPASSWORD").run().fails().says("PGPASSWORD holds no password for app");
 }
 
 /// Each step at which a server may hang or lie is in `src/lakebase/upstream_tests.rs`, with limits that a test can wait for.

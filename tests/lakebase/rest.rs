@@ -111,6 +111,55 @@ fn operations_are_waited_for_unless_nobody_wants_to() {
 }
 
 #[test]
+fn everything_in_a_project_is_made_changed_and_deleted() {
+    let (home, workspace) = Home::signed_in();
+    home.run("postgres create-project shop").ok();
+    home.run("postgres create-branch projects/shop dev").ok();
+    home.run("postgres create-endpoint projects/shop/branches/dev primary").ok();
+    for (kind, list, words, made, change) in [
+        ("branch", "branches projects/shop", None, "projects/shop/branches/dev", r#"{"is_protected": true}"#),
+        ("endpoint", "endpoints projects/shop/branches/dev", None, "projects/shop/branches/dev/endpoints/primary", r#"{"autoscaling_limit_max_cu": 4}"#),
+        (
+            "role",
+            "roles projects/shop/branches/dev",
+            Some(("--role-id", r#"{"postgres_role": "ann"}"#)),
+            "projects/shop/branches/dev/roles/x",
+            r#"{"attributes": {"createdb": true}}"#,
+        ),
+        (
+            "database",
+            "databases projects/shop/branches/dev",
+            Some(("--database-id", r#"{"postgres_database": "shop"}"#)),
+            "projects/shop/branches/dev/databases/x",
+            r#"{"postgres_database": "other"}"#,
+        ),
+    ] {
+        if let Some((flag, spec)) = words {
+            let body = format!(r#"{{"spec": {spec}}}"#);
+            home.run(["postgres", &format!("create-{kind}"), "projects/shop/branches/dev", flag, "x", "--json", &body]).ok().shows(made);
+        }
+        home.run(["postgres", &format!("get-{kind}"), made]).ok().shows(made);
+        home.run(&*format!("postgres list-{list}")).ok().shows(made);
+        workspace.clear_requests();
+        let field = change.split('"').nth(1).unwrap();
+        let body = format!(r#"{{"spec": {change}}}"#);
+        home.run(["postgres", &format!("update-{kind}"), made, &format!("spec.{field}"), "--json", &body]).ok().shows(field);
+        let sent = &workspace.requests()[0];
+        assert_eq!((sent.method.as_str(), &*sent.target), ("PATCH", &*format!("/api/2.0/postgres/{made}?update_mask=spec.{field}")));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&sent.body).unwrap(), serde_json::from_str::<serde_json::Value>(&body).unwrap());
+    }
+    for made in [
+        "database projects/shop/branches/dev/databases/x",
+        "role projects/shop/branches/dev/roles/x",
+        "endpoint projects/shop/branches/dev/endpoints/primary",
+        "branch projects/shop/branches/dev",
+    ] {
+        home.run(&*format!("postgres delete-{made}")).ok().prints("");
+        home.run(&*format!("postgres get-{made}")).fails().says("does not exist");
+    }
+}
+
+#[test]
 fn an_operation_that_fails_fails_the_command() {
     let (home, workspace) = Home::signed_in();
     let failed = json!({"name": "projects/x/operations/1", "done": true, "error": {"error_code": "RESOURCE_EXHAUSTED", "message": "no more projects"}});
