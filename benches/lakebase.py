@@ -83,16 +83,18 @@ class Server:
 
 
 class Door:
-    def __init__(self, program, folder, settings, server):
+    """On a port, or with a socket in a folder."""
+
+    def __init__(self, program, folder, server, socket=None):
         self.port = port()
-        self.folder = folder
-        config = folder / ".databrickscfg"
-        config.touch(mode=0o600)
-        config.write_text(f"[DEFAULT]\nhost = {settings['WORKSPACE_URL']}\ntoken = {settings['WORKSPACE_TOKEN']}\n")
         file = folder / "door.pgpass"
-        words = ["database", "proxy", "my-instance", "--port", server.port, "--listen", f"127.0.0.1:{self.port}", "--password-file", file]
+        where = ["--socket", socket] if socket else ["--listen", f"127.0.0.1:{self.port}", "--password-file", file]
         env = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "SSL_CERT_FILE": str(server.folder / "ca.pem"), "DATABRICKS_AUTH_STORAGE": "plaintext"}
-        self.process = subprocess.Popen([str(word) for word in (program, *words)], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words = [program, "database", "proxy", "my-instance", "--port", server.port, *where]
+        self.process = subprocess.Popen([str(word) for word in words], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if socket:
+            wait(self.process, (socket / ".s.PGSQL.5432").exists, "the door")
+            return
         wait(self.process, lambda: file.exists() and f":{self.port}:" in file.read_text(), "the door")
         self.password = next(line for line in file.read_text().splitlines() if f":{self.port}:" in line).rsplit(":", 1)[1]
 
@@ -138,13 +140,17 @@ def measure(program, examples, seconds, folder):
     settings = dict(line.split("=", 1) for line in (folder / "env").read_text().splitlines())
     (folder / "cluster").mkdir()
     server = Server(folder / "cluster", settings["WORKSPACE_LDAP_PORT"])
-    door = Door(program, home, settings, server)
+    config = home / ".databrickscfg"
+    config.touch(mode=0o600)
+    config.write_text(f"[DEFAULT]\nhost = {settings['WORKSPACE_URL']}\ntoken = {settings['WORKSPACE_TOKEN']}\n")
+    door, beside = Door(program, home, server), Door(program, home, server, home / "socket")
     through = port()
     relay = subprocess.Popen([examples / "relay", str(through), str(server.port)], stdin=subprocess.DEVNULL)
     try:
         return figures(program, server, door, through, home, seconds)
     finally:
         door.end()
+        beside.end()
         relay.kill()
         relay.wait()
         server.end()
@@ -168,6 +174,7 @@ def figures(program, server, door, relay, home, seconds):
         "direct": dict(base, PGPASSWORD=password, PGSSLMODE="verify-full", PGSSLROOTCERT=str(ca), PGHOST="localhost", PGPORT=str(server.port), PGUSER="ann@example.com"),
         "door": dict(base, PGPASSFILE=str(home / "door.pgpass"), PGHOST="127.0.0.1", PGPORT=str(door.port), PGUSER="me"),
     }
+    ways["socket"] = dict(base, PGHOST=str(home / "socket"), PGUSER="me")
     ways["relay"] = dict(ways["direct"], PGPORT=str(relay))
     (home / "one.sql").write_text("select 1;\n")
     bench = lambda way, *words: call("pgbench", "-n", *words, "databricks_postgres", env=ways[way], cwd=home)
@@ -179,8 +186,8 @@ def figures(program, server, door, relay, home, seconds):
         for turn in range(ROUNDS):
             for way in ways if turn % 2 else reversed(ways):
                 seen[way].append(figure(bench(way, *words, "-T", str(seconds))))
-        against = lambda way: statistics.median(of(*pair) for pair in zip(seen["direct"], seen[way]))
-        return {way: statistics.median(figures) for way, figures in seen.items()}, against("door"), against("relay")
+        against = {way: statistics.median(of(*pair) for pair in zip(seen["direct"], figures)) for way, figures in seen.items()}
+        return {way: statistics.median(figures) for way, figures in seen.items()}, against
 
     number = lambda words: lambda text: float(re.search(re.escape(words) + r" ([0-9.]+)", text)[1])
 
@@ -196,19 +203,19 @@ def figures(program, server, door, relay, home, seconds):
     rows = Rows()
 
     def row(work, words, figure, of, digits, goal, is_reached):
-        seen, through, floor = in_turns(words, figure, of)
-        shown = lambda number: f"{number:+.3f}" if of is difference else f"{number:.2f} ×"
-        rows.append((work, *(f"{seen[way]:.{digits}f}" for way in ("direct", "door", "relay")), shown(through), shown(floor), goal, is_reached(through)))
+        seen, against = in_turns(words, figure, of)
+        shown = lambda way: f"{seen[way]:.{digits}f} (" + (f"{against[way]:+.3f}" if of is difference else f"{against[way]:.2f} ×") + ")"
+        rows.append((work, f"{seen['direct']:.{digits}f}", shown("door"), shown("socket"), shown("relay"), goal, is_reached(against["door"])))
 
     ratio, difference = lambda direct, way: way / direct, lambda direct, way: way - direct
     row("select-only, 32 connections, transactions/s", ["-S", "-c", "32", "-j", "2"], number("tps ="), ratio, 0, "0.9 ×", lambda found: found >= 0.9)
     row("select-only, 1 connection, median latency, ms", ["-S", "-c", "1", "-l"], latency, difference, 3, "+0.1", lambda found: found < 0.1)
     row("new connections/s, 4 clients", ["-C", "-c", "4", "-j", "2", "-f", "one.sql"], number("tps ="), ratio, 0, "0.8 ×", lambda found: found >= 0.8)
-    held = lambda work, number, goal: rows.append((work, "", f"{number:.1f}", "", "", "", str(goal), number < goal))
+    held = lambda work, number, goal: rows.append((work, "", f"{number:.1f}", "", "", str(goal), number < goal))
     held("memory idle, MiB", idle / 1024, 12)
     door.end()
     # A new one, whose memory nothing was done with.
-    door = Door(program, home, {"WORKSPACE_URL": "", "WORKSPACE_TOKEN": ""} | read_settings(home), server)
+    door = Door(program, home, server)
     try:
         time.sleep(0.5)
         idle = door.memory()
@@ -226,22 +233,17 @@ def figures(program, server, door, relay, home, seconds):
     return rows
 
 
-def read_settings(home):
-    text = (home / ".databrickscfg").read_text()
-    return {"WORKSPACE_URL": re.search(r"host = (.*)", text)[1], "WORKSPACE_TOKEN": re.search(r"token = (.*)", text)[1]}
-
-
 def main():
     program, examples = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
-    seconds = int(sys.argv[3]) if len(sys.argv) > 3 else 6
+    seconds = int(sys.argv[3]) if len(sys.argv) > 3 else 4
     folder = pathlib.Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     try:
         rows = measure(program, examples, seconds, folder)
     finally:
         shutil.rmtree(folder)
-    print("| Lakebase | direct TLS | through the door | through a relay that only copies | door against direct | relay against direct | goal of the door | |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| Lakebase | direct TLS | through the door (against direct) | through its socket | through a relay that only copies | goal of the door | |")
+    print("|---|---|---|---|---|---|---|")
     for *cells, reached in rows:
         print(f"| {' | '.join(cells)} | {'reached' if reached else '**missed**'} |")
 
