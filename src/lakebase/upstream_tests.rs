@@ -37,9 +37,13 @@ fn identity(name: &str) -> (String, Arc<rustls::ServerConfig>) {
     (certificate.pem(), Arc::new(config))
 }
 
+/// For servers that answer, however busy the machine is.
+const PATIENT: Limits = Limits { step: Duration::from_secs(20), login: Duration::from_secs(20) };
+const SOON: Duration = Duration::from_millis(200);
+
 /// How a login ends at a server that does this, and what the server heard after the request for TLS.
 #[allow(clippy::disallowed_methods, reason = "a file of the test's own")]
-fn login_at(steps: &'static [Step], name: &str) -> (String, Vec<u8>) {
+fn login_at(steps: &'static [Step], name: &str, limits: Limits) -> (String, Vec<u8>) {
     let (pem, config) = identity(name);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("ca.pem");
@@ -52,7 +56,7 @@ fn login_at(steps: &'static [Step], name: &str) -> (String, Vec<u8>) {
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(serve(listener, steps, config, heard.clone()));
         let mut server = Server::new("localhost", port, Arc::new(tls)).expect("a server");
-        server.limits = Limits { step: Duration::from_millis(300), login: Duration::from_millis(300) };
+        server.limits = limits;
         let password = Password::lasting("the password".into());
         match server.log_in(&Startup::of(&[("user", "ann")]), &password).await {
             Ok(_) => "logged in".to_owned(),
@@ -116,7 +120,8 @@ fn a_server_that_hangs_is_left_at_each_step() {
         (&[Read(8), Tls, Hear, SCRAM, Hear, Hang], login),
         (&[Read(8), Tls, Hear, Say(b"N\0\0\0\x05\0"), Hang], login),
     ] {
-        let (outcome, _) = login_at(steps, "localhost");
+        let limits = if why == login { Limits { login: SOON, ..PATIENT } } else { Limits { step: SOON, ..PATIENT } };
+        let (outcome, _) = login_at(steps, "localhost", limits);
         assert!(outcome.contains(why), "{outcome}, not {why}");
     }
 }
@@ -140,18 +145,18 @@ fn a_server_that_breaks_off_or_lies_is_told_as_such() {
         (&[Read(8), Tls, Hear, Say(b"R\0\0\0\x08\0\0\0\x0c"), Hang], "ended a login that it had not begun"),
         (&[Read(8), Tls, Hear, Say(b"E\0\0\0\x0bMnope\0\0"), Hang], "the server: nope"),
     ] {
-        let (outcome, _) = login_at(steps, "localhost");
+        let (outcome, _) = login_at(steps, "localhost", PATIENT);
         assert!(outcome.contains(why), "{outcome}, not {why}");
     }
 }
 
 #[test]
 fn the_password_goes_to_the_server_of_that_name_only() {
-    let (outcome, heard) = login_at(&[Read(8), Tls, Hear, ASKS, Hear, Say(b"R\0\0\0\x08\0\0\0\0")], "localhost");
+    let (outcome, heard) = login_at(&[Read(8), Tls, Hear, ASKS, Hear, Say(b"R\0\0\0\x08\0\0\0\0")], "localhost", PATIENT);
     assert!(outcome == "logged in" && heard.windows(12).any(|bytes| bytes == b"the password"));
     // By SCRAM not even to that.
-    let (_, heard) = login_at(&[Read(8), Tls, Hear, SCRAM, Hear, Hang], "localhost");
+    let (_, heard) = login_at(&[Read(8), Tls, Hear, SCRAM, Hear], "localhost", PATIENT);
     assert!(!heard.is_empty() && !heard.windows(12).any(|bytes| bytes == b"the password"));
-    let (outcome, heard) = login_at(&[Read(8), Tls, Hear, ASKS, Hear, Hang], "elsewhere.example");
+    let (outcome, heard) = login_at(&[Read(8), Tls, Hear, ASKS, Hear, Hang], "elsewhere.example", PATIENT);
     assert!(outcome.contains("was not trusted, and nothing was sent to it") && heard.is_empty(), "{outcome}");
 }
