@@ -4,10 +4,11 @@
 //! raw URL        one GET, or with a query page_size=… all pages in turn
 //! raw version …  what the Python SDK asks first, as a constant
 //! raw auth …     the text of `BENCH_TOKEN`: a stub in the place of the tool
+//! raw load …     many clients of a broker
 //! ```
 //! The token comes from `DATABRICKS_TOKEN`, the roots of https all from `SSL_CERT_FILE`.
 
-#![allow(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a measuring tool: any trouble ends it")]
+#![allow(clippy::expect_used, clippy::print_stdout, clippy::panic, clippy::disallowed_methods, reason = "a measuring tool: any trouble ends it")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+
+#[cfg(unix)]
+mod load;
 
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
@@ -24,6 +28,8 @@ fn main() {
     match url.as_str() {
         "version" => return println!("{{\"Major\": 1, \"Minor\": 0, \"Patch\": 0}}"),
         "auth" => return println!("{}", std::env::var("BENCH_TOKEN").expect("BENCH_TOKEN")),
+        #[cfg(unix)]
+        "load" => return load::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {}
     }
     let token = std::env::var("DATABRICKS_TOKEN").expect("DATABRICKS_TOKEN");

@@ -127,6 +127,7 @@ pub(crate) const PATH: &str = "PATH";
 pub(crate) const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+pub(crate) const WORKSPACES: &str = "DATABRICKS_WORKSPACES";
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub(crate) const TEMPORARY_FOLDER: &str = if cfg!(windows) { "TEMP" } else { "TMPDIR" };
 pub(crate) const TIME_ZONE: &str = "TZ";
@@ -209,6 +210,7 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),
+    (WORKSPACES, "Workspaces to choose from at `session start`, beside the profiles: `NAME=URL` or `URL`, separated by commas."),
     (XDG_RUNTIME_DIR, "Where the folders of managed sessions lie, if it is yours alone; otherwise below TMPDIR or /tmp."),
     (SSH_CONNECTION, "Set by sshd: a sign-in opens no browser here, and shows the line of ssh that leads to this machine."),
     (AZURE_AUTHORITY_HOST, "Where Entra ID is, such as https://login.microsoftonline.us; otherwise as the Azure cloud says. https, or http to loopback."),

@@ -10,8 +10,26 @@ pub(crate) fn apply() {
 fn hide_from_other_processes() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let before = rustix::process::getrlimit(Resource::Core);
+    // The highest one stays, so that programs which are started from here can have theirs.
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: before.maximum });
+    let _set = CORE_LIMIT.set(before.current);
 }
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+static CORE_LIMIT: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
+
+/// The limit for core files is again what it was, for a program that is about to be started. This process leaves none all the same.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn restore_core_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    if let Some(current) = CORE_LIMIT.get() {
+        let _refused = setrlimit(Resource::Core, Rlimit { current: *current, ..getrlimit(Resource::Core) });
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn restore_core_limit() {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hide_from_other_processes() {}

@@ -17,5 +17,5 @@ pub(crate) mod request;
 mod server;
 pub(crate) mod session;
 
-pub(crate) use lifetime::{Lifetime, pause};
+pub(crate) use lifetime::{LONGEST_PAUSE, Lifetime, Moment, pause};
 pub(crate) use server::{Broker, Source, Stop, is_own_user};

@@ -1,6 +1,6 @@
 //! The loop that answers, and the threads that fetch what is not there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::connection::{Connection, Phase, Stream};
-use super::lifetime::{Lifetime, pause};
+use super::lifetime::{Lifetime, Moment, pause};
 use super::poller::Poller;
 use super::request::{self, LARGEST_HEAD, Piece, Request};
 use crate::auth::Want;
@@ -39,6 +39,9 @@ const WAIT: Duration = Duration::from_secs(9);
 const ECHO: Duration = Duration::from_secs(1);
 /// How long the end waits for a token that is being fetched: what was spent for it would be lost.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Fetches that begin within [`BURST`] of each other: each takes some memory, and a hundred profiles may be asked for at once. One that takes longer holds nobody up.
+const MOST_AT_ONCE: usize = 6;
+const BURST: Duration = Duration::from_millis(400);
 /// Random bytes of a path.
 const PATH_BYTES: usize = 32;
 /// The version of the protocol.
@@ -122,6 +125,10 @@ pub(crate) struct Broker {
     /// When connections are to be looked through for those that took too long.
     inspection: Option<Instant>,
     fetching: usize,
+    /// When the latest fetches began; bounded.
+    begun: VecDeque<Instant>,
+    /// Those whose turn to be fetched has not come, in the order in which they were asked for.
+    queue: VecDeque<usize>,
 }
 
 impl fmt::Debug for Broker {
@@ -167,6 +174,8 @@ impl Broker {
             wake,
             inspection: None,
             fetching: 0,
+            begun: VecDeque::new(),
+            queue: VecDeque::new(),
         })
     }
 
@@ -225,7 +234,7 @@ impl Broker {
         loop {
             let limit = self.patience();
             self.poller.wait(limit, &mut ready)?;
-            let now = Moment { wall: clock::now(), steady: Instant::now() };
+            let now = Moment::now();
             for key in &ready {
                 match *key {
                     TCP => self.accept_all(now),
@@ -240,6 +249,7 @@ impl Broker {
                 }
             }
             self.renew(now);
+            self.fetch_queued();
             if self.inspection.is_some_and(|due| due <= now.steady) {
                 self.inspect(now);
             }
@@ -248,14 +258,15 @@ impl Broker {
 
     /// How long nothing has to be done; `None` where that is for ever.
     fn patience(&self) -> Option<Duration> {
-        let wall = clock::now();
+        let now = Moment::now();
         let renewals = self.entries.iter().filter(|entry| entry.is_wanted && !entry.is_fetching).filter_map(|entry| {
             let (_, lifetime) = entry.answer.as_ref()?;
             let retry = entry.failure.as_ref().map(|(_, when)| pause(entry.failures).saturating_sub(when.elapsed()));
-            Some(Duration::try_from(lifetime.renewal.duration_since(wall)).unwrap_or_default().max(retry.unwrap_or_default()))
+            Some(Duration::try_from(lifetime.due(now).duration_since(now.wall)).unwrap_or_default().max(retry.unwrap_or_default()))
         });
         let inspection = self.inspection.map(|due| due.saturating_duration_since(Instant::now()));
-        renewals.chain(inspection).min()
+        let turn = self.queue.front().map(|_| self.begun.front().map_or(Duration::ZERO, |first| BURST.saturating_sub(first.elapsed())));
+        renewals.chain(inspection).chain(turn).min()
     }
 
     /// Fetches ahead what is due and was asked for.
@@ -263,22 +274,41 @@ impl Broker {
         for place in 0..self.entries.len() {
             let entry = &self.entries[place];
             let rests = entry.failure.as_ref().is_some_and(|(_, when)| now.steady.saturating_duration_since(*when) < pause(entry.failures));
-            if entry.is_wanted && !entry.is_fetching && !rests && entry.answer.as_ref().is_some_and(|(_, lifetime)| lifetime.renewal <= now.wall) {
+            if entry.is_wanted && !entry.is_fetching && !rests && entry.answer.as_ref().is_some_and(|(_, lifetime)| lifetime.due(now) <= now.wall) {
                 self.fetch(place);
             }
         }
     }
 
-    /// Starts to fetch a token, unless that is under way.
+    /// Starts to fetch a token as soon as it is its turn, unless that is under way.
     fn fetch(&mut self, place: usize) {
-        let entry = &mut self.entries[place];
-        if entry.is_fetching {
-            return;
+        if !std::mem::replace(&mut self.entries[place].is_fetching, true) {
+            self.queue.push_back(place);
+            self.fetch_queued();
         }
+    }
+
+    fn fetch_queued(&mut self) {
+        while !self.queue.is_empty() {
+            let now = Instant::now();
+            if self.begun.len() >= MOST_AT_ONCE {
+                if self.begun.front().is_some_and(|first| now.saturating_duration_since(*first) < BURST) {
+                    return;
+                }
+                self.begun.pop_front();
+            }
+            self.begun.push_back(now);
+            if let Some(place) = self.queue.pop_front() {
+                self.begin(place);
+            }
+        }
+    }
+
+    fn begin(&mut self, place: usize) {
+        let entry = &mut self.entries[place];
         let want = entry.answer.as_ref().map_or(Want::USUAL, |(_, lifetime)| lifetime.want());
         let (source, tell) = (Arc::clone(&entry.source), self.stop.clone());
         let work = move || tell.tell(Message::Fetched(place, source(want)));
-        entry.is_fetching = true;
         self.fetching += 1;
         if let Err(error) = std::thread::Builder::new().stack_size(1 << 20).spawn(work) {
             self.stop.tell(Message::Fetched(place, Err(error.into())));
@@ -301,6 +331,7 @@ impl Broker {
     /// Answers those who wait for a token.
     fn settle(&mut self, place: usize, outcome: Result<StoredToken>, now: Moment) {
         self.fetching -= 1;
+        self.begun.pop_front();
         let entry = &mut self.entries[place];
         entry.is_fetching = false;
         let outcome = outcome.and_then(|token| {
@@ -390,6 +421,8 @@ impl Broker {
     /// Goes on with a connection as far as that goes without waiting.
     fn advance(&mut self, place: usize, now: Moment) {
         let mut buffer = [0; 2048];
+        // Whether all that came has been read: the next is told by the poller, and another look would cost as much as the answer.
+        let mut is_drained = false;
         loop {
             let Some(connection) = self.connections.get_mut(place).and_then(Option::as_mut) else { return };
             if !connection.flush() {
@@ -456,11 +489,13 @@ impl Broker {
             if length > 0 {
                 continue;
             }
-            match connection.stream.read(&mut buffer) {
+            let read = if is_drained { Err(io::ErrorKind::WouldBlock.into()) } else { connection.stream.read(&mut buffer) };
+            match read {
                 Ok(0) => return self.close(place),
                 Ok(count) => {
                     connection.came.extend_from_slice(&buffer[..count]);
                     connection.phase = Phase::Reading;
+                    is_drained = count < buffer.len();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -552,7 +587,7 @@ impl Broker {
     fn answer(&mut self, place: usize, entry: usize, now: Moment, finally: bool) {
         let Some(connection) = self.connections.get_mut(place).and_then(Option::as_mut) else { return };
         let own = &self.entries[entry];
-        let fresh = own.answer.as_ref().filter(|(_, lifetime)| now.wall < if finally { lifetime.end } else { lifetime.last_call });
+        let fresh = own.answer.as_ref().filter(|(_, lifetime)| if finally { lifetime.is_alive(now) } else { lifetime.is_good(now) });
         if let Some((answer, _)) = fresh {
             connection.phase = Phase::Idle;
             connection.send(answer);
@@ -562,7 +597,7 @@ impl Broker {
             && (finally || now.steady.saturating_duration_since(*when) < ECHO)
         {
             // The old token is better than none, if it is still one.
-            let old = own.answer.as_ref().filter(|(_, lifetime)| now.wall < lifetime.end);
+            let old = own.answer.as_ref().filter(|(_, lifetime)| lifetime.is_alive(now));
             connection.phase = Phase::Idle;
             connection.send(old.map_or(failure, |(answer, _)| answer));
             return;
@@ -605,13 +640,6 @@ impl Broker {
             }
         }
     }
-}
-
-/// The time by the clock of the wall, which tokens follow, and by one that only goes forward.
-#[derive(Clone, Copy)]
-struct Moment {
-    wall: Timestamp,
-    steady: Instant,
 }
 
 enum Reaction {

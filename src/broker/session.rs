@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ pub(crate) struct Database {
 pub(crate) struct Folder {
     path: PathBuf,
     id: String,
-    _lock: File,
+    lock: File,
 }
 
 /// A session that somebody keeps.
@@ -119,6 +120,14 @@ fn is_private(path: &Path) -> io::Result<bool> {
     Ok(metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == NOBODY)
 }
 
+/// Whether nobody else can put something else in the place of a folder in this one: `/tmp` is everybody's, but each may remove what is theirs only.
+fn keeps_names(folder: &Path) -> io::Result<bool> {
+    const STICKY: u32 = 0o1000;
+    let metadata = fs::metadata(folder)?;
+    let is_trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    Ok(is_trusted && (metadata.mode() & 0o022 == NOBODY || metadata.mode() & STICKY != 0))
+}
+
 /// Where sessions lie: the user's runtime folder, which the system empties when the user is gone; else a folder of our own among the temporary ones.
 fn base(env: &Env) -> PathBuf {
     let runtime = env.path(env::XDG_RUNTIME_DIR).filter(|folder| folder.is_absolute() && is_private(folder).unwrap_or(false));
@@ -134,6 +143,12 @@ fn base(env: &Env) -> PathBuf {
 /// As [`base`]; made if it is not there.
 fn base_made(env: &Env) -> Result<PathBuf> {
     let path = base(env);
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if !keeps_names(parent).map_err(|error| trouble("read", parent, &error))? {
+        return Err(Failure::new(format!("other users can change what {} is", path.display()))
+            .hint(format!("Set {} to a folder that is yours alone (mode 0700)", env::XDG_RUNTIME_DIR))
+            .into());
+    }
     match DirBuilder::new().mode(0o700).create(&path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(trouble("make", &path, &error)),
         _ => {}
@@ -187,7 +202,7 @@ impl Folder {
         DirBuilder::new().mode(0o700).create(&path).map_err(|error| trouble("make", &path, &error))?;
         let lock = lock_file(&path).map_err(|error| trouble("write", &path, &error))?;
         lock.lock().map_err(|error| trouble("lock", &path, &error))?;
-        Ok(Self { path, id, _lock: lock })
+        Ok(Self { path, id, lock })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -209,6 +224,9 @@ impl Folder {
     /// # Errors
     /// If it cannot be written.
     pub(crate) fn describe(&self, description: &Description) -> Result<()> {
+        // What nobody touches for days is removed by those who clean up /tmp.
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let _old = rustix::fs::futimens(&self.lock, &rustix::fs::Timestamps { last_access: now, last_modification: now });
         let text = serde_json::to_vec(description)?;
         files::update_with(&self.path.join(DESCRIPTION), LARGEST_DESCRIPTION, files::Care::Fleeting, |_| Ok(Some(text.clone()))).map(drop)
     }
@@ -220,8 +238,31 @@ impl Folder {
     pub(crate) fn control(&self) -> Result<UnixListener> {
         let path = self.path.join(CONTROL);
         let listener = UnixListener::bind(&path).map_err(|error| trouble("listen at", &path, &error))?;
+        // Nobody else gets as far as this; and what a look at the folder shows is private too.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|error| trouble("close", &path, &error))?;
         listener.set_nonblocking(true)?;
         Ok(listener)
+    }
+
+    /// Whether somebody else has removed it: a cleaner, or the system when the user's last login ended.
+    pub(crate) fn is_lost(&self) -> bool {
+        let same = |there: fs::Metadata, own: fs::Metadata| (there.dev(), there.ino()) == (own.dev(), own.ino());
+        !fs::symlink_metadata(self.path.join(LOCK)).and_then(|there| Ok(same(there, self.lock.metadata()?))).unwrap_or(false)
+    }
+
+    /// Readable when something of it was removed; `None` where the system does not tell.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn loss(&self) -> Option<OwnedFd> {
+        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+        let watch = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        add_watch(&watch, &self.path, WatchFlags::DELETE | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR).ok()?;
+        Some(watch)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[expect(clippy::unused_self, reason = "elsewhere it is looked at")]
+    pub(crate) fn loss(&self) -> Option<OwnedFd> {
+        None
     }
 
     /// Removes all of it.
@@ -231,6 +272,12 @@ impl Folder {
     pub(crate) fn remove(&self) -> Result<()> {
         remove(&self.path)
     }
+}
+
+/// Reads what [`Folder::loss`] tells, which is no more than that something was removed.
+pub(crate) fn drain(loss: Option<&OwnedFd>) {
+    let mut events = [0_u8; 4096];
+    while loss.is_some_and(|loss| rustix::io::read(loss, &mut events).is_ok_and(|count| count > 0)) {}
 }
 
 /// Removes what dead keepers left. The caller holds the lock of the base.

@@ -14,6 +14,7 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 use crate::commands::Exit;
 use crate::context::Context;
+use crate::hardening;
 use crate::signals;
 use crate::text;
 
@@ -79,6 +80,7 @@ pub(super) fn command(words: &[OsString]) -> Command {
 
 /// Starts it; after telling why it cannot be, the exit code that `env` and shells use for that.
 pub(super) fn start(context: &Context<'_>, command: &mut Command) -> Result<Child, u8> {
+    hardening::restore_core_limit();
     match command.spawn() {
         Ok(child) => Ok(child),
         Err(error) => {
@@ -91,9 +93,9 @@ pub(super) fn start(context: &Context<'_>, command: &mut Command) -> Result<Chil
     }
 }
 
-/// Passes a signal on, unless the terminal gave it to the program already.
+/// Passes a signal on, unless the terminal gave it to the program already. A terminal that closes tells the process that leads there, and nobody else.
 pub(super) fn pass_on(child: &Child, came: Came) {
-    if came.by_process
+    if (came.by_process || came.number == SIGHUP)
         && PASSED_ON.contains(&came.number)
         && let Some(signal) = Signal::from_named_raw(came.number)
     {

@@ -140,6 +140,7 @@ pub(crate) fn hand_over(program: &Path, env: &Env, file: &ProfileFile, words: &[
 #[cfg(unix)]
 fn run(mut command: Command, program: &Path) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
+    crate::hardening::restore_core_limit();
     let error = command.exec();
     Err(cannot_start(program, &error))
 }

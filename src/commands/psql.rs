@@ -232,6 +232,7 @@ impl Session<'_, '_> {
         use std::os::unix::process::CommandExt as _;
         let mut program = self.prepared(true)?;
         self.context.ui.flush().map(drop)?;
+        crate::hardening::restore_core_limit();
         let error = program.exec();
         Err(self.cannot_start(&error))
     }

@@ -23,6 +23,7 @@ mod parallel;
 mod prompts;
 mod proxies;
 mod retries;
+mod sessions;
 mod tls;
 pub(crate) mod token_store;
 mod wrong_host;

@@ -176,6 +176,11 @@ impl Home {
         self.root.path().join("home")
     }
 
+    /// The PATH of scripts: the program and the system's.
+    pub(crate) fn search_path(&self) -> String {
+        format!("{}:/usr/local/bin:/usr/bin:/bin", self.root.path().join("bin").display())
+    }
+
     /// The working folder of every run.
     pub(crate) fn work(&self) -> PathBuf {
         self.root.path().join("work")

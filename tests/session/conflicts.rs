@@ -39,3 +39,44 @@ fn a_clean_place_is_clean() {
     let job = Job::new();
     job.home.run("session check").ok().prints("").says("Nothing gets in the way");
 }
+
+/// A folder in which somebody works, with folders above it: what counts there is named, what does not is not.
+#[test]
+fn what_lies_in_folders_above_and_what_is_harmless() {
+    let job = Job::new();
+    let below = job.home.work().join("project/src");
+    std::fs::create_dir_all(&below).unwrap();
+    job.home.write(
+        &job.home.work().join("project/.env"),
+        "DATABRICKS_CLIENT_SECRET=dose0000000000000000\n#DATABRICKS_TOKEN=commented\nDATABRICKS_TOKEN=\nMY_TOKEN=1\n",
+    );
+    job.home.store(job.home.work().join("project/.env"));
+    job.home.secret("dose0000000000000000");
+    let url = job.workspace.url().to_owned();
+    // The session's own host gets in nobody's way.
+    job.home.write(&job.home.work().join("databricks.yml"), format!("workspace:\n  host: {url}\ntargets:\n  dev:\n    workspace:\n      profile: dev\n"));
+    job.home.write(&job.home.path().join(".netrc"), "machine elsewhere.example login token password x\n");
+    let script = "eval \"$(databricks session start p 2> started)\"; cat started >&2; databricks session check -o json; databricks session status > /dev/null; databricks session end 2> /dev/null";
+    let outcome = job.home.script(script).folder(&below).run();
+    let found: serde_json::Value = outcome.ok().json();
+    let places: Vec<&str> = found.as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
+    let (env, bundle) = (format!("{}:1", job.home.work().join("project/.env").display()), format!("{}:6", job.home.work().join("databricks.yml").display()));
+    assert_eq!(places, [env.as_str(), bundle.as_str()]);
+    // Before it starts, and in its status.
+    assert_eq!(outcome.stderr.matches(&env).count(), 2, "{outcome}");
+}
+
+/// What stands in the environment is cleared for the session only, and said; who wants it as it is takes none.
+#[test]
+fn the_environment_is_cleared_for_the_session_alone() {
+    let job = Job::new();
+    let script = r#"export DATABRICKS_TOKEN=dapi-of-the-persons-own DATABRICKS_HOST=https://other.example
+        databricks session start p -- sh -c 'echo "${DATABRICKS_TOKEN-gone} $DATABRICKS_HOST"'; echo "$DATABRICKS_HOST"
+        databricks session start none -- sh -c 'echo "${DATABRICKS_TOKEN:+there} $DATABRICKS_HOST"'
+        eval "$(databricks session start p 2> /dev/null)"; echo "${DATABRICKS_TOKEN-gone}"
+        export DATABRICKS_TOKEN=dapi-of-the-persons-own; databricks session check; databricks session end 2> /dev/null"#;
+    let outcome = job.home.script(script).run();
+    outcome.ok().shows(&format!("gone {}\nhttps://other.example\nthere https://other.example\ngone\n", job.workspace.url()));
+    outcome.says("environment: DATABRICKS_TOKEN is set: ").says("taken out in the session").says("environment: DATABRICKS_HOST is \"https://other.example\"");
+    outcome.shows("environment: DATABRICKS_TOKEN is set: a personal token that SDKs send instead of the session's").says("session start none");
+}

@@ -29,11 +29,33 @@ fn the_program_gets_what_sdks_need_and_nothing_else() {
         .lacks("CONFIG_PROFILE");
 }
 
+/// E7: what a program finds of its process is what it would find without us. (Signals above 32 are the C library's own.)
 #[test]
-fn descriptors_mask_and_folder_are_as_they_were() {
+fn descriptors_limits_signals_and_folder_are_as_they_were() {
     let job = Job::new();
-    let script = "umask 027; look='ls /proc/self/fd; umask; pwd; ulimit -n'; sh -c \"$look\" > plain; databricks auth exec -p p -- sh -c \"$look\" > within; diff plain within";
+    let script = r#"umask 027; ulimit -c unlimited; ulimit -n 512; trap '' USR2
+        look='ls /proc/self/fd; umask; pwd; ulimit -a; grep ^Sig /proc/self/status | sed "s/[0-9a-f]\{8\}\([0-9a-f]\{8\}\)$/\1/"; grep -E "^(Groups|NoNewPrivs|Seccomp):" /proc/self/status'
+        sh -c "$look" > plain
+        for with in "auth exec -p p" "session start p" "session start p --live" "session start none"; do
+            databricks $with -- sh -c "$look" > within 2> said; diff plain within || echo "$with"
+        done"#;
     job.home.script(script).run().ok().silent();
+}
+
+/// E7: of the environment nothing changes but what is said.
+#[test]
+fn the_environment_of_a_session_is_the_old_one_and_what_is_said() {
+    let job = Job::new();
+    let script = r#"export DATABRICKS_TOKEN=dapi-x DATABRICKS_CLUSTER_ID=1 ARM_CLIENT_SECRET=kept AWS_PROFILE=a 'ODD=a b
+c'; env -0 | sort -z | tr '\0' '\n' > plain
+        databricks session start p --live -- sh -c 'env -0 | sort -z | tr "\0" "\n"' 2> said > within; diff plain within | grep '^[<>]' | sed 's/=.*//' | grep -v '_$' | sort"#;
+    let outcome = job.home.script(script).run();
+    let changed: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!(
+        changed,
+        ["< DATABRICKS_CLUSTER_ID", "< DATABRICKS_TOKEN", "> DATABRICKS_CONFIG_FILE", "> DATABRICKS_CONFIG_PROFILE", "> DATABRICKS_HOST"],
+        "{outcome}"
+    );
 }
 
 #[test]

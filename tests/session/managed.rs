@@ -190,3 +190,27 @@ fn on_a_terminal_what_failed_can_be_tried_again() {
     job.home.run("session start nobody -- /bin/true").fails().says("no matching profile found");
     assert!(job.folders().is_empty());
 }
+
+#[test]
+fn the_file_has_host_token_and_ids_and_shells_are_led_to_it() {
+    let job = Job::new();
+    let config = job.home.config().replace("[p]\n", "[p]\ncluster_id = 1234-567890-a12bcde3\nwarehouse_id = abc123\n");
+    job.home.write_config(config);
+    let script = r#"databricks session start p -- sh -c 'sed "s/^token .*/token/; s/^host .*/host/" "$DATABRICKS_CONFIG_FILE"; databricks auth env -o json | grep -c "1234-567890-a12bcde3"'
+        databricks session start p --parent $$ --shell fish > lines.fish 2> /dev/null; fish -c 'source lines.fish; databricks current-user me -o json | grep -c userName'
+        databricks session env --shell pwsh; databricks session end 2> /dev/null"#;
+    let outcome = job.home.script(script).env("DATABRICKS_TOKEN", "dapi-of-somebody-else").run();
+    let file = "[workbench]\nhost\ntoken\nauth_type    = pat\ncluster_id   = 1234-567890-a12bcde3\nwarehouse_id = abc123\n\n[__settings__]\ndefault_profile = workbench\n";
+    outcome.ok().shows(&format!("{file}1\n1\n")).shows("$Env:DATABRICKS_CONFIG_PROFILE = 'workbench'\n").shows("Remove-Item Env:DATABRICKS_TOKEN\n");
+}
+
+#[test]
+fn signals_reach_the_program_of_a_session() {
+    let job = Job::new();
+    let script = r#"mkfifo ready
+        databricks session start p -- bash -c 'trap "echo term; exit 3" TERM; trap "echo usr" USR1; trap "echo hup" HUP; echo up > ready; while :; do sleep 0.02; done' &
+        session=$!; read -r word < ready
+        for signal in USR1 HUP; do kill -$signal $session; sleep 0.2; done; kill -TERM $session; wait $session; echo $?"#;
+    job.home.script(script).run().ok().prints("usr\nhup\nterm\n3\n");
+    assert!(job.folders().is_empty());
+}

@@ -2,9 +2,14 @@
 
 mod broker;
 mod conflicts;
+mod ends;
 mod exec;
 mod home;
 mod managed;
+mod methods;
+mod soak;
+mod terminal;
+mod unit;
 
 use crate::harness::Home;
 use crate::workspace::Workspace;
@@ -43,15 +48,20 @@ impl Job {
 
     /// The folders of sessions that are there.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        let bases = std::fs::read_dir(self.home.path().parent().unwrap().join("tmp")).unwrap().flatten();
-        let bases = bases.filter(|entry| entry.file_name().to_string_lossy().starts_with("databricks-"));
-        bases.flat_map(|base| std::fs::read_dir(base.path()).unwrap().flatten().map(|entry| entry.path())).collect()
+        folders_of(&self.home)
     }
 
     /// Requests that were refused for their token.
     pub(crate) fn refused(&self) -> usize {
         self.workspace.requests().iter().filter(|request| request.status == Some(401)).count()
     }
+}
+
+/// The folders of sessions of a home.
+pub(crate) fn folders_of(home: &Home) -> Vec<PathBuf> {
+    let bases = std::fs::read_dir(home.path().parent().unwrap().join("tmp")).unwrap().flatten();
+    let bases = bases.filter(|entry| entry.file_name().to_string_lossy().starts_with("databricks-"));
+    bases.flat_map(|base| std::fs::read_dir(base.path()).unwrap().flatten().map(|entry| entry.path())).collect()
 }
 
 /// The processes whose command line holds this text.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -20,7 +21,7 @@ use super::database::{Database, Wish};
 use super::renewal::Renewal;
 use crate::auth::{Credential, Want};
 use crate::broker::session::{self, Description, Folder, LIVE_PROFILE, PROFILE};
-use crate::broker::{Broker, Source, Stop, is_own_user};
+use crate::broker::{Broker, Moment, Source, Stop, is_own_user};
 use crate::clock;
 use crate::commands::auth::origin::{self, Origin};
 use crate::commands::child::{self, Signals};
@@ -84,6 +85,10 @@ pub(super) struct Keeper<'c> {
     url: Option<Secret>,
     watcher: Option<Child>,
     watchers: u32,
+    /// Whether somebody else has removed the folder.
+    is_lost: bool,
+    /// Tells of that, in the background. Closing it takes the system some 15 ms, which the end of a program does not wait for: there it is found out at the next renewal.
+    loss: Option<OwnedFd>,
 }
 
 impl<'c> Keeper<'c> {
@@ -144,6 +149,8 @@ impl<'c> Keeper<'c> {
             url: None,
             watcher: None,
             watchers: 0,
+            is_lost: false,
+            loss: None,
         };
         // Before there is anything to be left behind.
         keeper.watch();
@@ -255,6 +262,9 @@ impl<'c> Keeper<'c> {
     /// The exit code if the program ended; `None` if the session is to end before.
     fn attend(&mut self, mut program: Option<&mut Child>, signals: &mut Signals) -> Result<Option<u8>> {
         let timer = Timer::new()?;
+        if program.is_none() {
+            self.loss = self.folder.loss();
+        }
         let bound = self.description.bound_to.map(Bound::to);
         if bound.as_ref().is_some_and(Bound::is_gone) {
             return Ok(None);
@@ -268,24 +278,37 @@ impl<'c> Keeper<'c> {
             if self.watcher.as_mut().is_some_and(|watcher| !matches!(watcher.try_wait(), Ok(None))) {
                 self.watch();
             }
-            let now = clock::now();
+            let moment = Moment::now();
+            let now = moment.wall;
             if self.description.until.is_some_and(|until| until <= now.as_second()) || bound.as_ref().is_some_and(Bound::is_gone) {
                 return Ok(None);
             }
-            if self.renewal.is_due(now) {
+            if !self.is_lost && self.folder.is_lost() {
+                if program.is_none() {
+                    return Ok(None);
+                }
+                self.is_lost = true;
+                self.context.ui.warn(&format!(
+                    "session {}: its folder is gone, and with it the profile file; the program goes on without. To work on: databricks session start",
+                    self.folder.id()
+                ));
+            }
+            if self.renewal.is_due(moment) && !self.is_lost {
                 self.fetch(self.renewal.lifetime.want());
             }
-            if self.database.as_ref().is_some_and(|database| database.renewal.is_due(now)) {
+            if self.database.as_ref().is_some_and(|database| database.renewal.is_due(moment)) && !self.is_lost {
                 self.fetch_password();
             }
-            let password = self.database.as_ref().and_then(|database| database.renewal.due());
+            let password = self.database.as_ref().and_then(|database| database.renewal.due(moment));
+            let renewals = self.renewal.due(moment).into_iter().chain(password).filter(|_| !self.is_lost);
             let end = self.description.until.and_then(|until| Timestamp::from_second(until).ok());
-            timer.set(self.renewal.due().into_iter().chain(password).chain(end).min())?;
+            timer.set(renewals.chain(end).min())?;
             {
                 let signal = signals.source();
                 let mut sources =
                     vec![PollFd::new(&signal, PollFlags::IN), PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.wake.0, PollFlags::IN)];
                 timer.watch(&mut sources);
+                sources.extend(self.loss.as_ref().map(|loss| PollFd::new(loss, PollFlags::IN)));
                 if let Some(bound) = &bound {
                     bound.watch(&mut sources);
                 }
@@ -293,6 +316,7 @@ impl<'c> Keeper<'c> {
                 let _ready = poll(&mut sources, timer.limit(bound.is_some()).as_ref());
             }
             timer.drain();
+            session::drain(self.loss.as_ref());
             for came in signals.came() {
                 match program.as_deref() {
                     Some(program) => child::pass_on(program, came),

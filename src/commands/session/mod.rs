@@ -16,6 +16,7 @@ mod renewal;
 mod start;
 mod status;
 mod watch;
+mod workspaces;
 
 pub(crate) static GROUP: Group = Group {
     name: "session",

@@ -1,8 +1,10 @@
 //! When the next token or password of a session is fetched, and when it is tried again.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::broker::{Lifetime, pause};
+use crate::broker::{LONGEST_PAUSE, Lifetime, Moment, pause};
 use crate::storage::StoredToken;
 
 /// The plan for one of the secrets that a session keeps fresh.
@@ -21,12 +23,14 @@ impl Renewal {
     }
 
     /// When something has to be done; `None` while it is being done.
-    pub(super) fn due(&self) -> Option<Timestamp> {
-        (!self.is_under_way).then(|| self.retry.unwrap_or(self.lifetime.renewal))
+    pub(super) fn due(&self, now: Moment) -> Option<Timestamp> {
+        // One that lies far ahead was set before the clock was put back.
+        let is_far = |retry: Timestamp| Duration::try_from(retry.duration_since(now.wall)).is_ok_and(|wait| wait > LONGEST_PAUSE);
+        (!self.is_under_way).then(|| self.retry.filter(|retry| !is_far(*retry)).unwrap_or_else(|| self.lifetime.due(now)))
     }
 
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.due().is_some_and(|due| due <= now)
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.due(now).is_some_and(|due| due <= now.wall)
     }
 
     /// A new one is there; whether that was in doubt.

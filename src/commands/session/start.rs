@@ -2,16 +2,18 @@
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::ArgMatches;
 
 use super::keep::Ready;
 use super::keeper::{Keeper, Plan};
-use super::{check, database, env};
+use super::{check, database, env, workspaces};
 use crate::auth::chain::Unconfigured;
 use crate::auth::session::{Ended, NoSignIn};
 use crate::auth::{Credential, Want};
+use crate::broker::session;
 use crate::clock;
 use crate::commands::auth::origin::Origin;
 use crate::commands::auth::{login, token};
@@ -23,7 +25,7 @@ use crate::config::file::{ProfileFile, hint_of_profiles};
 use crate::config::settings::Settings;
 use crate::context::{Agent, Context};
 use crate::duration;
-use crate::env::Env;
+use crate::env::{self as names, Env};
 use crate::error::Failure;
 use crate::host::Host;
 use crate::text;
@@ -32,7 +34,7 @@ use crate::ui::prompt::{Cancelled, Choice};
 pub(crate) static COMMAND: Command = Command {
     name: "start",
     about: "Sign in once, and work in a session where everything is signed in",
-    details: "WORKSPACE is a profile, a host, or none; on a terminal it can be chosen. The session is a private folder with a profile file whose profile workbench holds a token \
+    details: "WORKSPACE is a profile, a host, a name in DATABRICKS_WORKSPACES, or none; on a terminal it can be chosen. The session is a private folder with a profile file whose profile workbench holds a token \
               that lives; it is renewed well before its end, and the folder goes with the session. DATABRICKS_CONFIG_FILE, DATABRICKS_CONFIG_PROFILE and DATABRICKS_HOST lead \
               programs there, and credentials of Databricks in the environment are taken out.\n\n\
               With a COMMAND the session lasts as long as that runs; signals are passed on, and the exit code is that of the command. Without, lines for the shell are printed and \
@@ -53,6 +55,7 @@ pub(crate) static COMMAND: Command = Command {
         database::flags(command)
             .arg(arguments::switch("live", "Let SDKs ask for tokens, so that they never hold an old one"))
             .arg(arguments::value("for", "duration", "Longest life of the session, such as 8h"))
+            .arg(arguments::value("timeout", "duration", "Longest wait for a sign-in with the browser (default 1h)"))
             .arg(arguments::value("parent", "pid", "The process that a session in the background ends with (default: the one that started this command)"))
             .arg(env::shell_flag())
     },
@@ -71,7 +74,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let shell = env::Shell::of(context, matches)?;
     let mut plan = Plan { live: arguments::is_on(matches, "live"), database: database::Wish::of(context, matches)?, ..Plan::default() };
     plan.until = seconds(context, matches, "for")?.map(|life| clock::now().as_second().saturating_add(life));
-    let Some((origin, settings, credential)) = signed_in(context, given.first().copied())? else {
+    let timeout = seconds(context, matches, "timeout")?.map(|limit| Duration::from_secs(limit.unsigned_abs()));
+    let Some((origin, settings, credential)) = signed_in(context, given.first().copied(), timeout)? else {
         context.ui.note("No session: nothing is managed, and the environment stays as it is.");
         return if words.is_empty() { Ok(()) } else { run_plainly(context, &words) };
     };
@@ -207,7 +211,7 @@ fn failure_of(said: &str) -> Failure {
 }
 
 /// A workspace with its credential; `None` where none is wanted.
-fn signed_in(context: &Context<'_>, given: Option<&str>) -> Result<Option<(Origin, Settings, Credential)>> {
+fn signed_in(context: &Context<'_>, given: Option<&str>, timeout: Option<Duration>) -> Result<Option<(Origin, Settings, Credential)>> {
     let agent = Agent::of(context);
     let mut origin = match given {
         Some(NONE) => return Ok(None),
@@ -226,12 +230,18 @@ fn signed_in(context: &Context<'_>, given: Option<&str>) -> Result<Option<(Origi
             Err(error) => error,
         };
         let needs_sign_in = needs_sign_in(&error, &origin);
-        context.ui.note(&format!("{error:#}"));
+        let is_new = error.is::<NoSignIn>() || Failure::mark::<Unconfigured>(&error).is_some();
+        if needs_sign_in && is_new {
+            let place = origin.profile.as_deref().map(text::quoted).or_else(|| origin.host.as_ref().map(ToString::to_string)).unwrap_or_default();
+            context.ui.note(&format!("Nobody has signed in to {place} here yet."));
+        } else {
+            context.ui.note(&format!("{error:#}"));
+        }
         let first = if needs_sign_in { "Sign in with the browser" } else { "Retry" };
         let choices = [first, "Choose another workspace", "None: go on without a session"].map(Choice::new);
         match context.ui.prompter().choose("What now", &choices, false)? {
             0 if needs_sign_in => {
-                if let Err(error) = login::again(context, origin.profile.as_deref(), origin.host.as_ref(), None) {
+                if let Err(error) = login::again(context, origin.profile.as_deref(), origin.host.as_ref(), timeout) {
                     if error.is::<Cancelled>() {
                         return Err(error);
                     }
@@ -263,7 +273,14 @@ fn named(context: &Context<'_>, word: &str) -> Result<Origin> {
     if token::looks_like_a_host(word) {
         return of_host(&context.env, word);
     }
+    if let Some(one) = workspaces::configured(&context.env).0.into_iter().find(|one| one.name == word) {
+        return of_host(&context.env, one.host.as_str());
+    }
     let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
+    if let Some(id) = session::current(&context.env) {
+        let failure = failure.hint(format!("This is session {id}, in which only its own profiles are known; leave it, or end it: databricks session end {id}"));
+        return Err(failure.into());
+    }
     Err(hint_of_profiles(&context.file, word).into_iter().fold(failure, Failure::hint).into())
 }
 
@@ -285,13 +302,21 @@ fn choose(context: &Context<'_>) -> Result<Option<Origin>> {
     let file = ProfileFile::locate(&context.env);
     let profiles: Vec<_> = file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some()).collect();
     let mut choices: Vec<Choice> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
+    let (configured, odd) = workspaces::configured(&context.env);
+    for entry in odd {
+        context.ui.warn(&format!("{}: {} is no workspace", names::WORKSPACES, text::quoted(&entry)));
+    }
+    choices.extend(configured.iter().map(|one| Choice::new(&one.name).detail(one.host.as_str())));
     choices.push(Choice::new("Another host"));
     choices.push(Choice::new("None").detail("go on without a session"));
     let chosen = context.ui.prompter().choose("Workspace", &choices, true)?;
     if let Some(profile) = profiles.get(chosen) {
         return Ok(Some(Origin { profile: Some(profile.name.to_owned()), host: None }));
     }
-    if chosen > profiles.len() {
+    if let Some(one) = configured.get(chosen - profiles.len()) {
+        return of_host(&context.env, one.host.as_str()).map(Some);
+    }
+    if chosen + 1 == choices.len() {
         return Ok(None);
     }
     let check = |typed: &str| Host::parse(typed).map(|host| host.to_string()).map_err(|failure| failure.to_string());
