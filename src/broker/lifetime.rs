@@ -92,7 +92,10 @@ impl Lifetime {
 
     /// What to ask for when it is time for the next one: more life than this one has left.
     pub(crate) fn want(&self) -> Want {
-        let now = Moment::now();
+        self.want_at(Moment::now())
+    }
+
+    fn want_at(&self, now: Moment) -> Want {
         if self.is_in_doubt(now) {
             return Want { min_ttl: None, minted_after: Some(now.wall), alone: true };
         }
@@ -140,7 +143,7 @@ mod tests {
         ] {
             let lifetime = Lifetime::of(&token(life, left, now), now);
             assert_eq!(lifetime.renewal.duration_since(now).as_secs(), renewal, "{life:?} {left:?}");
-            assert_eq!(lifetime.want().min_ttl.map(|least| least.as_secs()), want, "{life:?} {left:?}");
+            assert_eq!(lifetime.want_at(lifetime.had).min_ttl.map(|least| least.as_secs()), want, "{life:?} {left:?}");
             assert!(lifetime.last_call <= lifetime.end);
         }
     }
@@ -161,6 +164,7 @@ mod tests {
             (2_401, 2_401, true, true, true),
         ] {
             let now = Moment { wall: wall + SignedDuration::from_secs(shown), steady: lifetime.had.steady + Duration::from_secs(steady) };
+            assert_eq!(lifetime.want_at(now).minted_after.is_some(), is_due && shown < 0, "{steady} {shown}");
             assert_eq!((lifetime.due(now) <= now.wall, lifetime.is_good(now), lifetime.is_alive(now)), (is_due, is_good, is_alive), "{steady} {shown}");
         }
     }
