@@ -210,7 +210,7 @@ pub(crate) static BEHAVIOUR: &[(&str, &str)] = &[
     (UPSTREAM, "The program that this one works for, named to the workspace; DATABRICKS_CLI_UPSTREAM_VERSION is its version."),
     (BROWSER, "The program that opens the page of a sign-in, or `none`: only show the link."),
     (DISCOVERY_HOST, "Where a sign-in without a host begins; otherwise https://login.databricks.com."),
-    (WORKSPACES, "Workspaces to choose from at `session start`, beside the profiles: `NAME=URL` or `URL`, separated by commas."),
+    (WORKSPACES, "Workspaces to choose from at `session start` and `session home`, beside the profiles: `NAME=URL` or `URL`, separated by commas."),
     (XDG_RUNTIME_DIR, "Where the folders of managed sessions lie, if it is yours alone; otherwise below TMPDIR or /tmp."),
     (SSH_CONNECTION, "Set by sshd: a sign-in opens no browser here, and shows the line of ssh that leads to this machine."),
     (AZURE_AUTHORITY_HOST, "Where Entra ID is, such as https://login.microsoftonline.us; otherwise as the Azure cloud says. https, or http to loopback."),

@@ -272,6 +272,11 @@ fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("none")
 }
 
+/// The number that forms of the page have.
+fn proof(page: &str) -> &str {
+    page.split_once("name=\"proof\" value=\"").unwrap().1.split('"').next().unwrap()
+}
+
 #[test]
 fn nobody_else_gets_anything() {
     let job = job();
@@ -305,7 +310,7 @@ fn nobody_else_gets_anything() {
     assert_eq!(status(&home.get(&format!("/{ticket}"), "")), "403", "it was good once");
     let page = home.get(&place, &cookie);
     assert_eq!(status(&page), "200");
-    let proof = page.split_once("name=\"proof\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let proof = proof(&page).to_owned();
     let origin = format!("Origin: http://localhost:{}\r\n", home.port());
     let good = format!("proof={proof}&workspace=profile%3Ap&host=");
     for (fields, body) in [
@@ -328,13 +333,32 @@ fn nobody_else_gets_anything() {
 }
 
 #[test]
+fn configured_workspaces_are_offered_and_lead_to_the_sign_in_of_their_host() {
+    let job = job();
+    let other = job.home.joins(Workspace::builder().start());
+    job.home.set("DATABRICKS_WORKSPACES", format!("Team A={},x=no workspace", other.url()));
+    job.home.write_config(job.home.config() + &crate::harness::profile("own", other.url(), other.token()));
+    let home = Home::open(&job, &[]);
+    let fields = format!("Cookie: {}\r\nOrigin: http://localhost:{}\r\n", home.cookie(), home.port());
+    let page = home.get(&home.place(), &fields);
+    let option = format!("<option value=\"configured:{0}\">Team A ({0})</option>", other.url());
+    for part in [option.as_str(), "DATABRICKS_WORKSPACES: &quot;x=no workspace&quot; is no workspace"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let chosen = other.url().replace(':', "%3A").replace('/', "%2F");
+    assert_eq!(status(&home.post("start", &fields, &format!("proof={}&workspace=configured%3A{chosen}", proof(&page)))), "303");
+    let running = sessions(&job);
+    assert_eq!((running.len(), running[0]["host"].as_str(), running[0]["profile"].as_str()), (1, Some(other.url()), Some("own")));
+    job.home.run("session end --all").ok();
+}
+
+#[test]
 fn why_a_session_cannot_be_started_is_told_on_the_page() {
     let job = job();
     let home = Home::open(&job, &["--database", "no-such-instance"]);
     let fields = format!("Cookie: {}\r\nOrigin: http://localhost:{}\r\n", home.cookie(), home.port());
     let page = home.get(&home.place(), &fields);
-    let proof = page.split_once("name=\"proof\" value=\"").unwrap().1.split('"').next().unwrap();
-    assert_eq!(status(&home.post("start", &fields, &format!("proof={proof}&workspace=profile%3Ap"))), "303");
+    assert_eq!(status(&home.post("start", &fields, &format!("proof={}&workspace=profile%3Ap", proof(&page)))), "303");
     let page = home.get(&home.place(), &fields);
     for part in
         ["The sign-in to p did not work", "has no database instance &quot;no-such-instance&quot;", "databricks database list-database-instances", ">Retry<"]

@@ -30,6 +30,8 @@ use crate::ui::prompt::Cancelled;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Profile(String),
+    /// The host of a workspace that is configured for everybody on this machine.
+    Configured(String),
     /// As it was typed, and the profile that is to remember it.
     Host {
         address: String,
@@ -43,6 +45,7 @@ impl Choice {
     pub(super) fn of(workspace: &str, host: &str, name: &str) -> Option<Self> {
         match workspace.split_once(':') {
             Some(("profile", name)) if !name.is_empty() => Some(Self::Profile(name.to_owned())),
+            Some(("configured", host)) if !host.is_empty() => Some(Self::Configured(host.to_owned())),
             None if workspace == "host" => Some(Self::Host { address: host.to_owned(), name: name.to_owned() }),
             None if workspace == "none" => Some(Self::None),
             _ => None,
@@ -53,6 +56,7 @@ impl Choice {
     pub(super) fn value(&self) -> String {
         match self {
             Self::Profile(name) => format!("profile:{name}"),
+            Self::Configured(host) => format!("configured:{host}"),
             Self::Host { .. } => "host".to_owned(),
             Self::None => "none".to_owned(),
         }
@@ -61,7 +65,7 @@ impl Choice {
     /// As people call it.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Profile(name) | Self::Host { address: name, .. } => name,
+            Self::Profile(name) | Self::Configured(name) | Self::Host { address: name, .. } => name,
             Self::None => "none",
         }
     }
@@ -78,7 +82,7 @@ impl Choice {
             Self::Host { address, .. } if address.is_empty() => {
                 Err(Failure::new("the host is missing").hint("Such as https://my-workspace.cloud.databricks.com").into())
             }
-            Self::Host { address, .. } => start::of_host(env, address),
+            Self::Configured(address) | Self::Host { address, .. } => start::of_host(env, address),
             Self::None => Ok(Origin::default()),
         }
     }

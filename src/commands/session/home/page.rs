@@ -13,6 +13,7 @@ use crate::auth::oauth::page::escaped;
 use crate::broker::session::Description;
 use crate::clock;
 use crate::commands::session::until;
+use crate::commands::session::workspaces::Configured;
 use crate::text;
 
 const STYLE: &str = include_str!("style.css");
@@ -24,6 +25,8 @@ pub(super) struct View<'v> {
     pub(super) note: Option<&'v str>,
     /// Names and hosts of the profiles.
     pub(super) profiles: &'v [(String, String)],
+    /// Those that are configured for everybody on this machine.
+    pub(super) configured: &'v [Configured],
     pub(super) sessions: &'v [(Description, PathBuf)],
     /// What stands before the names of the places, and in every form.
     pub(super) place: &'v str,
@@ -199,14 +202,14 @@ impl View<'_> {
             let selected = if value == chosen { " selected" } else { "" };
             format!("<option value=\"{}\"{selected}>{label}</option>\n", escaped(value))
         };
-        let mut options: String = self
-            .profiles
-            .iter()
-            .map(|(name, host)| {
-                let host = host.trim_start_matches("https://");
-                option(&Choice::Profile(name.clone()).value(), &format!("{} ({})", shown(name), shown(host)))
-            })
-            .collect();
+        let named = |choice: Choice, name: &str, host: &str| {
+            let host = host.trim_start_matches("https://");
+            let name = name.trim_start_matches("https://");
+            let label = if name == host { shown(host) } else { format!("{} ({})", shown(name), shown(host)) };
+            option(&choice.value(), &label)
+        };
+        let mut options: String = self.profiles.iter().map(|(name, host)| named(Choice::Profile(name.clone()), name, host)).collect();
+        options.extend(self.configured.iter().map(|one| named(Choice::Configured(one.host.to_string()), &one.name, one.host.as_str())));
         options += &option("host", "Another workspace …");
         options += &option("none", "None: work without managed credentials");
         let (host, name) = if let Stage::Failed { choice, .. } = self.stage { typed(choice) } else { ("", "") };
@@ -292,12 +295,24 @@ fn usage(session: &Description, config: &std::path::Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Host;
 
     fn html(stage: &Stage, name: &str) -> String {
         let session =
             Description { id: "1a2b3c4d".into(), host: name.into(), profile: Some(name.into()), trouble: Some(name.into()), ..Description::default() };
         let (profiles, sessions) = ([(name.to_owned(), name.to_owned())], [(session, PathBuf::from(name))]);
-        View { stage, note: Some(name), profiles: &profiles, sessions: &sessions, place: "/p/", proof: "x", trouble: Some(name) }.html()
+        View { stage, note: Some(name), profiles: &profiles, configured: &[], sessions: &sessions, place: "/p/", proof: "x", trouble: Some(name) }.html()
+    }
+
+    #[test]
+    fn configured_workspaces_are_chosen_by_their_host() {
+        let configured = [("Team A", "https://a.example"), ("https://b.example", "https://b.example")]
+            .map(|(name, host)| Configured { name: name.to_owned(), host: Host::parse(host).expect("a host") });
+        let view = View { stage: &Stage::Choosing, note: None, profiles: &[], configured: &configured, sessions: &[], place: "/p/", proof: "x", trouble: None };
+        let html = view.html();
+        assert!(html.contains("<option value=\"configured:https://a.example\">Team A (a.example)</option>"), "{html}");
+        assert!(html.contains("<option value=\"configured:https://b.example\">b.example</option>"), "{html}");
+        assert_eq!(Choice::of("configured:https://a.example", "", ""), Some(Choice::Configured("https://a.example".to_owned())));
     }
 
     #[test]

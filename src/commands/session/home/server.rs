@@ -15,10 +15,13 @@ use super::page::{self, View};
 use crate::broker::connection::{Connection, Phase, Stream};
 use crate::broker::session;
 use crate::commands::child::{self, Signals};
+use crate::commands::session::workspaces;
 use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::context::Context;
+use crate::env as names;
 use crate::peer::{self, Peer};
+use crate::text;
 use crate::ui;
 
 /// Connections at a time; a new one takes the place of the oldest.
@@ -332,11 +335,14 @@ impl<'s> Server<'s> {
             Ok(sessions) => (sessions.into_iter().map(|session| (session.description.clone(), session.config())).collect(), None),
             Err(error) => (Vec::new(), Some(format!("{error:#}"))),
         };
-        let trouble = trouble.or(lost);
+        let (configured, odd) = workspaces::configured(&self.context.env);
+        let odd = odd.first().map(|entry| format!("{}: {} is no workspace", names::WORKSPACES, text::quoted(entry)));
+        let trouble = trouble.or(lost).or(odd);
         let view = View {
             stage: &stage,
             note: note.as_deref(),
             profiles: &profiles,
+            configured: &configured,
             sessions: &sessions,
             place: &self.guard.place(""),
             proof: self.guard.proof(),
