@@ -32,15 +32,15 @@ fn check(outcome: &Outcome, programs: usize, workspace: &Workspace) {
 }
 
 /// A line for a shell, which takes the URL on standard input.
-fn jdbc() -> String {
+fn jdbc(seconds: u32) -> String {
     let java = installed("TEST_JDBC", "target/test-jdbc/java");
     let folder = java.parent().unwrap().display().to_string();
-    format!("{} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '{folder}/lib/*:{folder}/classes' Logins {SECONDS}", java.display())
+    format!("{} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '{folder}/lib/*:{folder}/classes' Logins {seconds}", java.display())
 }
 
 /// The same with libpq's variables.
-fn pgx(way: &str) -> String {
-    format!("{} {way} {SECONDS}", installed("TEST_PGX", "target/test-pgx/logins").display())
+fn pgx(way: &str, seconds: u32) -> String {
+    format!("{} {way} {seconds}", installed("TEST_PGX", "target/test-pgx/logins").display())
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn pools_of_pgx_and_psycopg_and_jdbc_run_through_the_door() {
     let url = format!("jdbc:postgresql://127.0.0.1:{}/databricks_postgres?user=me&sslmode=disable", door.port);
     let all = format!(
         "{} > pgx & {} > psycopg & printf %s '{url}' | {} > jdbc; wait; cat pgx psycopg jdbc",
-        pgx("pool"),
+        pgx("pool", SECONDS),
         format_args!("{} pool.py {SECONDS}", python.display()),
-        jdbc()
+        jdbc(SECONDS)
     );
     check(&door.script(&all), 3, &workspace);
     keep_secret(&home, &workspace);
@@ -86,7 +86,9 @@ print(json.dumps({'ok': ok, 'errors': errors, 'users': sorted(users)}))
 #[test]
 fn drivers_that_read_the_password_file_log_in_over_tls() {
     let (home, workspace, postgres) = setting();
-    workspace.database_lifetime(LIFE);
+    // Who has read the file may be slow to log in: half of a life is what they have.
+    let (life, seconds) = (2 * LIFE, 15);
+    workspace.database_lifetime(life);
     let watch = home.command(["database", "pgpass", "my-instance", "--watch", "--port", &postgres.port.to_string()]).serve();
     watch.wait_for("Keeping the password");
     let (ca, port) = (postgres.ca_file(), postgres.port);
@@ -94,7 +96,11 @@ fn drivers_that_read_the_password_file_log_in_over_tls() {
     let settings =
         format!("PGHOST=localhost PGPORT={port} PGUSER=ann@example.com PGDATABASE=databricks_postgres PGSSLMODE=verify-full PGSSLROOTCERT={}", ca.display());
     // Java and Go take the home folder of the user's account, not HOME.
-    let both = format!("export PGPASSFILE=~/.pgpass; env {settings} {} > pgx & printf %s '{url}' | {} > jdbc; wait; cat pgx jdbc", pgx("single"), jdbc());
+    let both = format!(
+        "export PGPASSFILE=~/.pgpass; env {settings} {} > pgx & printf %s '{url}' | {} > jdbc; wait; cat pgx jdbc",
+        pgx("single", seconds),
+        jdbc(seconds)
+    );
     check(&home.script(&both).run(), 2, &workspace);
     keep_secret(&home, &workspace);
 }

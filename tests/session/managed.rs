@@ -99,15 +99,26 @@ fn a_killed_keeper_leaves_nothing() {
     let listed = job.home.run("session list -o json").ok().json();
     let (id, keeper) = (listed[0]["id"].as_str().unwrap(), Pid::from_raw(listed[0]["keeper"].as_i64().unwrap().try_into().unwrap()).unwrap());
     let watchers = || processes(&format!("session watch {id}"));
-    for _ in 0..3 {
-        eventually("a watcher", || !watchers().is_empty());
+    let kill_watchers = || {
         for watcher in watchers() {
             // It may have gone by itself.
             let _gone = kill_process(watcher, Signal::KILL);
         }
+    };
+    for _ in 0..3 {
+        eventually("a watcher", || !watchers().is_empty());
+        kill_watchers();
     }
-    kill_process(keeper, Signal::KILL).unwrap();
+    // One that has stopped starts no other.
+    kill_process(keeper, Signal::STOP).unwrap();
+    let status = format!("/proc/{}/status", keeper.as_raw_nonzero());
+    eventually("the stop of the keeper", || std::fs::read_to_string(&status).unwrap().contains("State:\tT"));
+    kill_watchers();
     eventually("the end of the watchers", || watchers().is_empty());
+    kill_process(keeper, Signal::KILL).unwrap();
+    eventually("the end of the keeper", || {
+        !std::path::Path::new(&status).exists() || std::fs::read_to_string(&status).unwrap_or_default().contains("State:\tZ")
+    });
     assert_eq!(job.folders().len(), 1, "nobody was left to remove it");
     job.home.run("session start p -- /bin/true").ok();
     assert!(job.folders().is_empty());
