@@ -1,6 +1,7 @@
 //! [`Secret`]: text that must never be shown.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use zeroize::{Zeroizing, optimization_barrier};
 
@@ -45,6 +46,42 @@ pub(crate) fn wipe(buffer: &mut Vec<u8>) {
     // Without it the compiler could see that nobody reads the zeros, and leave them out.
     optimization_barrier(buffer.as_slice());
     buffer.clear();
+}
+
+/// Bytes that are wiped on drop, for files and replies: `Zeroizing` takes one byte at a time.
+#[derive(Default)]
+pub(crate) struct Wiped(Vec<u8>);
+
+impl Wiped {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Wiped {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Wiped {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+impl fmt::Debug for Wiped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Wiped(***)")
+    }
 }
 
 #[cfg(test)]

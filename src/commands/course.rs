@@ -60,7 +60,7 @@ pub(crate) fn wait(context: &Context<'_>, workspace: &Workspace, course: Course,
             return Ok(match (course, made) {
                 (Course::Instance, _) => Some(response),
                 (Course::Operation { .. }, Some(made)) if made.trim() != "{}" && made != "null" => {
-                    response.body = zeroize::Zeroizing::new(made.into_bytes());
+                    response.body = crate::secret::Wiped::new(made.into_bytes());
                     Some(response)
                 }
                 (Course::Operation { .. }, _) => None,

@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::error::{ApiError, Break, ForeignHost, NetworkErrorKind};
 use super::message::{Repeat, Request, Response, Sign};
@@ -22,7 +21,7 @@ use crate::clock;
 use crate::env::Env;
 use crate::error::Failure;
 use crate::host::Host;
-use crate::secret::Secret;
+use crate::secret::{Secret, Wiped};
 
 /// More of an error reply is not read; none that is meant to be read is longer.
 const LARGEST_ERROR: usize = 256 << 10;
@@ -198,7 +197,7 @@ struct Reply {
     status: u16,
     headers: HeaderMap,
     /// `None`: not read, because the status says enough.
-    body: Option<Zeroizing<Vec<u8>>>,
+    body: Option<Wiped>,
 }
 
 /// A reply other than success.
@@ -431,7 +430,7 @@ impl Client {
             {
                 return Err(too_large());
             }
-            let mut body = Zeroizing::new(Vec::with_capacity(told.unwrap_or_default().min(limit).min(1 << 20)));
+            let mut body = Wiped::new(Vec::with_capacity(told.unwrap_or_default().min(limit).min(1 << 20)));
             loop {
                 let piece = match tokio::time::timeout(self.options.inactivity_timeout, incoming.chunk()).await {
                     Ok(Ok(None)) => break,

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::client::Head;
 use crate::error::Failure;
 use crate::host::Host;
-use crate::secret::Secret;
+use crate::secret::{Secret, Wiped};
 use crate::text;
 
 /// Puts credentials on a request: the one thing this layer wants to know about a credential.
@@ -214,7 +214,7 @@ impl<'a> Request<'a> {
 pub(crate) struct Response {
     pub(crate) status: u16,
     /// At most [`Options::max_body`](super::Options::max_body) bytes; wiped on drop, because it may be a token.
-    pub(crate) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Wiped,
     pub(super) headers: HeaderMap,
     pub(super) place: String,
 }
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_unreadable_reply_is_not_quoted() {
-        let response = |body: &str| Response { status: 200, body: Zeroizing::new(body.into()), headers: HeaderMap::new(), place: "GET /x".into() };
+        let response = |body: &str| Response { status: 200, body: Wiped::new(body.into()), headers: HeaderMap::new(), place: "GET /x".into() };
         let error = response("\"dapi-secret\"").json::<u32>().expect_err("no number");
         assert_eq!(error.to_string(), "the reply to GET /x cannot be read: unexpected content at line 1, column 13");
         assert_eq!(response("").json::<u32>().expect_err("empty").to_string(), "the reply to GET /x cannot be read: the reply is empty");

@@ -321,6 +321,29 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn both_readers_find_the_same(values in prop::collection::vec(crate::json::any_nearly_json(), 3), keys in prop::sample::select(vec![("a", "b"), ("b", "a"), ("a", "a"), ("\\u0061", "z")]), shape in 0..5) {
+        let ((one, two), [first, second, third]) = (keys, [&values[0], &values[1], &values[2]]);
+        let text = match shape {
+            0 => first.clone(),
+            1 => format!("{{\"version\":{first},\"tokens\":{second}}}"),
+            2 => format!("{{\"version\":1,\"tokens\":{{\"{one}\":{first}}},\"x\":{second},\"tokens\":{{\"{two}\":{third}}}}} "),
+            _ => format!("{{\"version\":1,\"tokens\":{{\"{one}\": {first},\"{two}\":{second} }}}}"),
+        };
+        let mut found = None;
+        if scan(text.as_bytes(), "a", &mut found).is_some() {
+            prop_assert_eq!(look_up(text.as_bytes(), "a"), Ok(found));
+        }
+    }
+
+    #[test]
+    fn a_whole_cache_needs_one_reader(key in "[a-z]{1,8}", value in any::<String>()) {
+        let entry = serde_json::json!({ "access_token": value }).to_string();
+        let text = format!("{{\"version\": 1, \"tokens\": {{\"-\": null, \"{key}\": {entry}}}, \"more\": []}}");
+        let mut found = None;
+        prop_assert_eq!((scan(text.as_bytes(), &key, &mut found), found), (Some(()), Some(&*entry)));
+    }
+
+    #[test]
     fn any_cache_with_unknown_fields_keeps_them(
         top in prop::collection::hash_map("[a-z]{0,6}|.{0,6}", json(), 0..5),
         tokens in prop::collection::hash_map("[a-z]{1,4}|.{1,6}", json(), 0..6),

@@ -21,7 +21,7 @@ use crate::error::Failure;
 use crate::files::{self, Care};
 use crate::host::Host;
 use crate::http::{ApiError, Client, Repeat, Request, Sign, Verb, push_form_encoded};
-use crate::secret::Secret;
+use crate::secret::{Secret, Wiped};
 use crate::storage::StoredToken;
 use crate::text;
 
@@ -324,7 +324,7 @@ impl<'a> Server<'a> {
         self.post(&endpoint, "revocation_endpoint", &ClientProof::Public(client_id), form, Repeat::Freely).map(|_| true)
     }
 
-    fn post(&self, endpoint: &str, what: &str, proof: &ClientProof<'_>, mut form: Vec<(&'static str, Secret)>, repeat: Repeat) -> Result<Zeroizing<Vec<u8>>> {
+    fn post(&self, endpoint: &str, what: &str, proof: &ClientProof<'_>, mut form: Vec<(&'static str, Secret)>, repeat: Repeat) -> Result<Wiped> {
         let (host, path) = self.place(endpoint, what)?;
         let mut signed = Signed { host: host.clone(), headers: Vec::new() };
         match proof {
