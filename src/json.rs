@@ -41,6 +41,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space; stays before it.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.as_bytes().get(self.at)?;
@@ -66,6 +67,7 @@ impl<'a> Scanner<'a> {
         self.peek().is_none()
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> Option<()> {
         if self.peek()? != byte {
             return None;
@@ -75,6 +77,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// An object; `each` is handed every key, and reads its value.
+    #[inline]
     pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, Text) -> Option<()>) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
@@ -92,6 +95,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A list; `each` reads an item.
+    #[inline]
     pub(crate) fn list(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.take(b'[')?;
         if self.peek()? == b']' {
@@ -107,6 +111,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over the closing bracket, or over a comma.
+    #[inline]
     fn ends(&mut self, closing: u8) -> Option<bool> {
         let byte = self.peek()?;
         self.at += 1;
@@ -123,6 +128,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string.
+    #[inline]
     pub(crate) fn string(&mut self) -> Option<Text> {
         self.take(b'"')?;
         let bytes = self.text.as_bytes();
@@ -153,6 +159,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Any value, as it is written.
+    #[inline]
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;
@@ -176,6 +183,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number, `true`, `false` or `null`, as it is written.
+    #[inline]
     pub(crate) fn scalar(&mut self) -> Option<&'a str> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let length = match rest.first()? {
@@ -191,6 +199,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Not zero if one of eight characters is a quote, a backslash or a control character; the lowest bit that is set lies in the first such byte.
+#[inline]
 fn ends_plain_text(eight: u64) -> u64 {
     let quote = eight ^ (ONES * u64::from(b'"'));
     let backslash = eight ^ (ONES * u64::from(b'\\'));
@@ -209,6 +218,7 @@ fn escape(rest: &[u8]) -> Option<usize> {
 }
 
 /// The length of the number at the start.
+#[inline]
 fn number(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut length = usize::from(text.starts_with(b"-"));

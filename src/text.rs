@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub(crate) use databricks_hot::{HIGH, ONES, append, is_printable_ascii};
+
 /// Whether a character may change what a terminal shows: C0 and C1 controls, DEL, bidirectional overrides and isolates,
 /// and the line and paragraph separators.
 pub(crate) fn is_unsafe(character: char) -> bool {
@@ -10,52 +12,8 @@ pub(crate) fn is_unsafe(character: char) -> bool {
         | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Eight times 1: what spreads a byte over a word.
-pub(crate) const ONES: u64 = u64::MAX / 0xff;
-/// The highest bit of each byte of a word.
-pub(crate) const HIGH: u64 = ONES << 7;
-
-/// Whether all of a text passes a look at eight bytes at once; a shorter end comes with spaces, or with what stands before it.
-pub(crate) fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let last = || match text.last_chunk::<8>() {
-        Some(last) => u64::from_le_bytes(*last),
-        None => rest.iter().fold(ONES * u64::from(b' '), |word, byte| word << 8 | u64::from(*byte)),
-    };
-    words.iter().all(|word| passes(u64::from_le_bytes(*word))) && (rest.is_empty() || passes(last()))
-}
-
-/// Whether the text is printable ASCII throughout, as nearly all text is.
-pub(crate) fn is_printable_ascii(text: &str) -> bool {
-    // Below a space a byte borrows, DEL carries into the highest bit, and beyond ASCII that is set.
-    every_word(text.as_bytes(), |word| (word.wrapping_sub(ONES * u64::from(b' ')) & !word | word.wrapping_add(ONES) | word) & HIGH == 0)
-}
-
-/// Appends a text to bytes. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
-pub(crate) fn append(out: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        0 => {}
-        1 => out.push(text[0]),
-        2..4 => append_ends::<2>(out, text),
-        4..8 => append_ends::<4>(out, text),
-        8..16 => append_ends::<8>(out, text),
-        16..=32 => append_ends::<16>(out, text),
-        33..=64 => append_ends::<32>(out, text),
-        _ => out.extend_from_slice(text),
-    }
-}
-
-/// Appends a text of N to 2 N bytes: its first N, and over the end of these its last.
-fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
-    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
-        let start = out.len();
-        out.extend_from_slice(first);
-        out.truncate(start + text.len() - N);
-        out.extend_from_slice(last);
-    }
-}
-
 /// Whether nothing in the text is unsafe.
+#[inline]
 pub(crate) fn is_safe(text: &str) -> bool {
     is_printable_ascii(text) || !text.contains(is_unsafe)
 }

@@ -1,10 +1,10 @@
 //! [`Document`]: the profile file as its owner wrote it, of which one value can be changed and every other byte stays.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use databricks_hot::{all_differ, behind_delimiter};
 use memchr::{memchr, memchr2, memchr3};
 
 use crate::config::lines::{self, Fault, Kind, Lines};
@@ -162,8 +162,7 @@ impl Document {
                 }
             }
         }
-        let mut seen = std::collections::HashSet::with_capacity_and_hasher(found.len(), BuildHasherDefault::<Marks>::default());
-        found.iter().all(|(name, _)| seen.insert(*name)).then_some(found)
+        all_differ(found.len(), &mut found.iter().map(|(name, _)| *name)).then_some(found)
     }
 
     /// The first line that cannot be read.
@@ -588,14 +587,8 @@ impl std::fmt::Debug for Document {
     }
 }
 
-/// Where the value begins in a line that begins with this key.
-fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
-    let (_, rest) = line.split_at_checked(key.len()).filter(|(own, _)| own.eq_ignore_ascii_case(key))?;
-    let delimiter = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    matches!(rest[delimiter], b'=' | b':').then_some(key.len() + delimiter + 1)
-}
-
 /// The decoded value of one line without quotes; `None` where decoding would have to make a new text.
+#[inline]
 fn plain_value(raw: &str) -> Option<&str> {
     if memchr2(b'#', b';', raw.as_bytes()).is_none() {
         return Some(raw.trim_ascii());
@@ -603,24 +596,6 @@ fn plain_value(raw: &str) -> Option<&str> {
     match lines::value(raw.as_bytes()) {
         Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
         Cow::Owned(_) => None,
-    }
-}
-
-/// A quick hash for the names of one file, which nobody makes to collide but its owner.
-#[derive(Default)]
-struct Marks(u64);
-
-impl Hasher for Marks {
-    fn finish(&self) -> u64 {
-        // The table looks at the lower bits too.
-        self.0 ^ (self.0 >> 32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let rest = rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-        let words = words.iter().map(|word| u64::from_le_bytes(*word));
-        self.0 = words.chain([rest]).fold(self.0, |mark, word| (mark.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }
 

@@ -396,6 +396,7 @@ pub(crate) fn wait_for(sources: &mut [rustix::event::PollFd<'_>], limit: std::ti
 }
 
 /// Columns that a text takes on a terminal.
+#[inline]
 fn columns(text: &str) -> usize {
     if text::is_printable_ascii(text) {
         return text.len();

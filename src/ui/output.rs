@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::io::Write;
 
+use databricks_hot::is_plain;
 use serde::de::IgnoredAny;
 
 use super::columns;
 use crate::error::Failure;
 use crate::json::{DEEPEST, Scanner, Text};
-use crate::text::{self, HIGH, ONES, append};
+use crate::text::{self, append};
 
 /// In which order the keys of an object are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +119,12 @@ fn read(scanner: &mut Scanner<'_>, levels: usize, tokens: &mut Vec<Token>) -> Op
     Some(())
 }
 
+#[inline]
 fn push_text(text: Text, tokens: &mut Vec<Token>) -> Option<()> {
     push(Kind::Text { escaped: text.escaped }, text.start, text.end - text.start, tokens)
 }
 
+#[inline]
 fn push(kind: Kind, start: usize, length: usize, tokens: &mut Vec<Token>) -> Option<()> {
     let next = u32::try_from(tokens.len() + 1).ok()?;
     tokens.push(Token { kind, start: u32::try_from(start).ok()?, end: u32::try_from(start + length).ok()?, next });
@@ -201,7 +204,7 @@ impl Writing<'_> {
                 self.tinted(if number { "36" } else { "" }, |out| append(out, text));
             }
             Kind::Text { .. } => self.string(token, "32"),
-            Kind::List if end == place + 1 => self.out.extend_from_slice(b"[]"),
+            Kind::List if end == place + 1 => append(self.out, b"[]"),
             Kind::List => {
                 let mut item = place + 1;
                 while item < end {
@@ -211,7 +214,7 @@ impl Writing<'_> {
                 }
                 self.last_line(b']', level);
             }
-            Kind::Object if end == place + 1 => self.out.extend_from_slice(b"{}"),
+            Kind::Object if end == place + 1 => append(self.out, b"{}"),
             Kind::Object => {
                 let first = self.members.len();
                 self.enter(place);
@@ -219,7 +222,7 @@ impl Writing<'_> {
                     self.line(if member == first { b'{' } else { b',' }, level + 1);
                     let key = self.members[member];
                     self.string(self.tokens[key], "1;34");
-                    self.out.extend_from_slice(b": ");
+                    append(self.out, b": ");
                     self.value(key + 1, level + 1);
                 }
                 self.members.truncate(first);
@@ -265,6 +268,7 @@ impl Writing<'_> {
     }
 
     /// Writes a bracket or comma, and begins a line behind it.
+    #[inline]
     fn line(&mut self, before: u8, level: usize) {
         self.out.push(before);
         self.indent(level);
@@ -276,11 +280,13 @@ impl Writing<'_> {
         self.out.push(bracket);
     }
 
+    #[inline]
     fn indent(&mut self, level: usize) {
         self.out.push(b'\n');
         spaces(self.out, 2 * level);
     }
 
+    #[inline]
     fn tinted(&mut self, code: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let painted = self.color && !code.is_empty();
         if painted {
@@ -294,6 +300,7 @@ impl Writing<'_> {
 }
 
 impl Token {
+    #[inline]
     fn text(self, document: &[u8]) -> &[u8] {
         document.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
@@ -320,18 +327,8 @@ impl Token {
 
 fn paint(out: &mut Vec<u8>, code: &str) {
     for part in ["\x1b[", code, "m"] {
-        out.extend_from_slice(part.as_bytes());
+        append(out, part.as_bytes());
     }
-}
-
-/// Whether text without escapes holds ASCII alone, and nothing that is to be escaped: `<`, `>`, `&`, DEL.
-fn is_plain(text: &[u8]) -> bool {
-    let holds = |byte: u8, word: u64| {
-        let same = word ^ (ONES * u64::from(byte));
-        same.wrapping_sub(ONES) & !same
-    };
-    // < and > differ in one bit, which is set here.
-    text::every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
 }
 
 /// Writes a text as a JSON string.
@@ -456,7 +453,7 @@ impl Table {
     /// Makes the columns wide enough for a row that is to come: so a table whose rows are all known can go out in pages, and looks as if it were one.
     pub(crate) fn expect<'a, C: Into<Cell<'a>>>(&mut self, cells: impl IntoIterator<Item = C>) {
         for (width, cell) in self.widths.iter_mut().zip(cells) {
-            *width = columns(&text::one_line(&cell.into().text)).min(WIDEST).max(*width);
+            *width = measured(&cell.into().text).1.min(WIDEST).max(*width);
         }
     }
 
@@ -465,8 +462,7 @@ impl Table {
         let mut cells = cells.into_iter().map(Into::into);
         for width in &mut self.widths {
             let cell: Cell<'_> = cells.next().unwrap_or_else(|| Cell::from(""));
-            let shown = text::one_line(&cell.text);
-            let columns = columns(&shown);
+            let (shown, columns) = measured(&cell.text);
             *width = columns.min(WIDEST).max(*width);
             append(&mut self.text, shown.as_bytes());
             self.cells.push(Placed { end: self.text.len(), columns, tint: cell.tint });
@@ -510,7 +506,19 @@ impl Table {
     }
 }
 
+/// A cell's text as it is shown, and the columns that it takes.
+#[inline]
+fn measured(text: &str) -> (Cow<'_, str>, usize) {
+    if text::is_printable_ascii(text) {
+        return (Cow::Borrowed(text), text.len());
+    }
+    let shown = text::one_line(text);
+    let columns = columns(&shown);
+    (shown, columns)
+}
+
 /// Appends so many spaces.
+#[inline]
 fn spaces(out: &mut Vec<u8>, count: usize) {
     const SPACES: &[u8; 64] = &[b' '; 64];
     match SPACES.get(..count) {

@@ -1,0 +1,108 @@
+//! What megabytes pass through, byte by byte: a package of its own, because cargo optimizes by the package (`[profile.release.package.databricks-hot]`) and all else is built for size.
+//! Generic functions and those marked `#[inline]` would be built where they are called, for size: hence `#[inline(never)]`. The tests stand beside those of the modules that use it.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Eight times 1: what spreads a byte over a word.
+pub const ONES: u64 = u64::MAX / 0xff;
+/// The highest bit of each byte of a word.
+pub const HIGH: u64 = ONES << 7;
+
+/// Whether all of a text passes a look at eight bytes at once; a shorter end comes with spaces, or with what stands before it.
+#[inline]
+pub fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let last = || match text.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => rest.iter().fold(ONES * u64::from(b' '), |word, byte| word << 8 | u64::from(*byte)),
+    };
+    words.iter().all(|word| passes(u64::from_le_bytes(*word))) && (rest.is_empty() || passes(last()))
+}
+
+/// Whether the text is printable ASCII throughout, as nearly all text is.
+#[must_use]
+#[inline(never)]
+pub fn is_printable_ascii(text: &str) -> bool {
+    // Below a space a byte borrows, DEL carries into the highest bit, and beyond ASCII that is set.
+    every_word(text.as_bytes(), |word| (word.wrapping_sub(ONES * u64::from(b' ')) & !word | word.wrapping_add(ONES) | word) & HIGH == 0)
+}
+
+/// Appends a text to bytes. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
+#[inline(never)]
+pub fn append(out: &mut Vec<u8>, text: &[u8]) {
+    match text.len() {
+        0 => {}
+        1 => out.push(text[0]),
+        2..4 => append_ends::<2>(out, text),
+        4..8 => append_ends::<4>(out, text),
+        8..16 => append_ends::<8>(out, text),
+        16..=32 => append_ends::<16>(out, text),
+        33..=64 => append_ends::<32>(out, text),
+        _ => out.extend_from_slice(text),
+    }
+}
+
+/// Appends a text of N to 2 N bytes: its first N, and over the end of these its last.
+#[inline]
+fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
+        let start = out.len();
+        out.extend_from_slice(first);
+        out.truncate(start + text.len() - N);
+        out.extend_from_slice(last);
+    }
+}
+
+/// Where the value begins in a line that begins with this key.
+#[must_use]
+#[inline(never)]
+pub fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
+    let own = line.get(..key.len())?;
+    // As it stands, mostly; by hand, because the keys are short.
+    if !own.iter().zip(key).all(|(own, key)| own == key || own.eq_ignore_ascii_case(key)) {
+        return None;
+    }
+    let mut at = key.len();
+    while line.get(at)?.is_ascii_whitespace() {
+        at += 1;
+    }
+    matches!(line[at], b'=' | b':').then_some(at + 1)
+}
+
+/// Whether the text of a JSON string without escapes holds ASCII alone, and nothing that is to be escaped: `<`, `>`, `&`, DEL.
+#[must_use]
+#[inline(never)]
+pub fn is_plain(text: &[u8]) -> bool {
+    let holds = |byte: u8, word: u64| {
+        let same = word ^ (ONES * u64::from(byte));
+        same.wrapping_sub(ONES) & !same
+    };
+    // < and > differ in one bit, which is set here.
+    every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
+}
+
+/// Whether no two names of a file are the same.
+#[inline(never)]
+pub fn all_differ<'a>(count: usize, mut names: &mut dyn Iterator<Item = &'a str>) -> bool {
+    let mut seen = HashSet::with_capacity_and_hasher(count, BuildHasherDefault::<Marks>::default());
+    Iterator::all(&mut names, |name| seen.insert(name))
+}
+
+/// A quick hash for the names of one file, which nobody makes to collide but its owner.
+#[derive(Default)]
+struct Marks(u64);
+
+impl Hasher for Marks {
+    fn finish(&self) -> u64 {
+        // The table looks at the lower bits too.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let rest = rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        self.0 = words.chain([rest]).fold(self.0, |mark, word| (mark.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+}
