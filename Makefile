@@ -14,8 +14,8 @@ demo:
 
 test:
 	@bash tests/install
-	$(CARGO) fmt --check
-	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@# With the signals of a new process, also where somebody started this with nohup.
 	env --default-signal $(CARGO) test --locked
 

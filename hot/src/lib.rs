@@ -84,7 +84,7 @@ pub fn is_plain(text: &[u8]) -> bool {
 
 /// Whether no two names of a file are the same.
 #[inline(never)]
-pub fn all_differ<'a>(count: usize, mut names: &mut dyn Iterator<Item = &'a str>) -> bool {
+pub fn all_differ(count: usize, mut names: &mut dyn Iterator<Item = &str>) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(count, BuildHasherDefault::<Marks>::default());
     Iterator::all(&mut names, |name| seen.insert(name))
 }
