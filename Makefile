@@ -2,11 +2,16 @@
 
 CARGO ?= cargo
 
-.PHONY: build demo test bench reference clean
+.PHONY: build release demo test bench reference clean
 
 # The program as it is meant to be used: target/release/databricks
 build:
 	$(CARGO) build --release --locked
+
+# The same for other machines: static, and laid out for a quick start. Takes two builds, and says where it is.
+release:
+	@bash tests/install release
+	@python3 benches/release.py
 
 demo:
 	$(CARGO) build --quiet --locked --bin databricks --example workspace

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-pub(crate) use databricks_hot::{HIGH, ONES, append, is_printable_ascii};
+pub(crate) use databricks_hot::{append, is_printable_ascii};
 
 /// Whether a character may change what a terminal shows: C0 and C1 controls, DEL, bidirectional overrides and isolates,
 /// and the line and paragraph separators.

@@ -1,8 +1,8 @@
 //! What megabytes pass through, byte by byte: a package of its own, because cargo optimizes by the package (`[profile.release.package.databricks-hot]`) and all else is built for size.
 //! Generic functions and those marked `#[inline]` would be built where they are called, for size: hence `#[inline(never)]`. The tests stand beside those of the modules that use it.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+pub mod ini;
+pub mod json;
 
 /// Eight times 1: what spreads a byte over a word.
 pub const ONES: u64 = u64::MAX / 0xff;
@@ -54,22 +54,6 @@ fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Where the value begins in a line that begins with this key.
-#[must_use]
-#[inline(never)]
-pub fn behind_delimiter(line: &[u8], key: &[u8]) -> Option<usize> {
-    let own = line.get(..key.len())?;
-    // As it stands, mostly; by hand, because the keys are short.
-    if !own.iter().zip(key).all(|(own, key)| own == key || own.eq_ignore_ascii_case(key)) {
-        return None;
-    }
-    let mut at = key.len();
-    while line.get(at)?.is_ascii_whitespace() {
-        at += 1;
-    }
-    matches!(line[at], b'=' | b':').then_some(at + 1)
-}
-
 /// Whether the text of a JSON string without escapes holds ASCII alone, and nothing that is to be escaped: `<`, `>`, `&`, DEL.
 #[must_use]
 #[inline(never)]
@@ -80,29 +64,4 @@ pub fn is_plain(text: &[u8]) -> bool {
     };
     // < and > differ in one bit, which is set here.
     every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
-}
-
-/// Whether no two names of a file are the same.
-#[inline(never)]
-pub fn all_differ(count: usize, mut names: &mut dyn Iterator<Item = &str>) -> bool {
-    let mut seen = HashSet::with_capacity_and_hasher(count, BuildHasherDefault::<Marks>::default());
-    Iterator::all(&mut names, |name| seen.insert(name))
-}
-
-/// A quick hash for the names of one file, which nobody makes to collide but its owner.
-#[derive(Default)]
-struct Marks(u64);
-
-impl Hasher for Marks {
-    fn finish(&self) -> u64 {
-        // The table looks at the lower bits too.
-        self.0 ^ (self.0 >> 32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let rest = rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-        let words = words.iter().map(|word| u64::from_le_bytes(*word));
-        self.0 = words.chain([rest]).fold(self.0, |mark, word| (mark.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use databricks_hot::{all_differ, behind_delimiter};
+use databricks_hot::ini;
 use memchr::{memchr, memchr2, memchr3};
 
 use crate::config::lines::{self, Fault, Kind, Lines};
@@ -73,9 +73,6 @@ pub(crate) struct BadLine {
     pub(crate) fault: Fault,
 }
 
-/// The name of a section, and the values of some keys in it.
-pub(crate) type Glance<'a, const N: usize> = (&'a str, [Option<&'a str>; N]);
-
 /// One step of a walk over the file: what an item means in its section.
 enum Step<'a> {
     Header(&'a str, Range<usize>),
@@ -116,53 +113,10 @@ impl Document {
         self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
     }
 
-    /// The values of some keys in every section that has one of them, in one look at each line: lists of profiles and the Tab key have no time for more. `None` where that
-    /// does not do, because the file is not all ASCII, a value may go over lines, or a section or key is written twice; then [`Document::stretches`] tells.
-    pub(crate) fn values_at_a_glance<const N: usize>(&self, keys: [&str; N]) -> Option<Vec<Glance<'_, N>>> {
-        let bytes = self.bytes.as_slice();
-        if !bytes.is_ascii() || memchr3(b'`', b'"', b'\\', bytes).is_some() || memchr2(b'\'', b'\x0b', bytes).is_some() {
-            return None;
-        }
-        let text = std::str::from_utf8(bytes).ok()?;
-        let has_comments = memchr2(b'#', b';', bytes).is_some();
-        let mut found: Vec<Glance<'_, N>> = Vec::new();
-        let mut section = Some(DEFAULT_SECTION);
-        let mut is_first = true;
-        let mut next = 0;
-        while let Some(first) = bytes.get(next) {
-            let start = next;
-            if *first == b'\n' {
-                next += 1;
-                continue;
-            }
-            let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
-            next = end + 1;
-            let line = &bytes[start..end];
-            match first {
-                b'[' => {
-                    section = line.iter().rposition(|byte| *byte == b']').map(|close| &text[start + 1..start + close]);
-                    is_first = true;
-                }
-                // Blank, or the value above goes on.
-                ..=b' ' if line.trim_ascii().is_empty() => {}
-                ..=b' ' => return None,
-                _ => {
-                    let Some(name) = section else { continue };
-                    let hit = keys.iter().enumerate().find_map(|(place, key)| Some((place, behind_delimiter(line, key.as_bytes())?)));
-                    let Some((place, behind)) = hit else { continue };
-                    if is_first {
-                        found.push((name, [None; N]));
-                        is_first = false;
-                    }
-                    let values = &mut found.last_mut()?.1;
-                    let raw = &text[start + behind..end];
-                    if values[place].replace(if has_comments { plain_value(raw)? } else { raw.trim_ascii() }).is_some() {
-                        return None;
-                    }
-                }
-            }
-        }
-        all_differ(found.len(), &mut found.iter().map(|(name, _)| *name)).then_some(found)
+    /// The sections that have a value under one of two keys, each with its value under the first, which is empty if it has only the second: in one look at each line. `None` where that does
+    /// not do; then [`Document::stretches`] tells.
+    pub(crate) fn at_a_glance(&self, keys: [&str; 2]) -> Option<Vec<(&str, &str)>> {
+        ini::at_a_glance(&self.bytes, DEFAULT_SECTION, keys)
     }
 
     /// The first line that cannot be read.
@@ -584,18 +538,6 @@ impl std::fmt::Debug for Document {
     /// The size only: the bytes hold secrets.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Document({} bytes)", self.bytes.len())
-    }
-}
-
-/// The decoded value of one line without quotes; `None` where decoding would have to make a new text.
-#[inline]
-fn plain_value(raw: &str) -> Option<&str> {
-    if memchr2(b'#', b';', raw.as_bytes()).is_none() {
-        return Some(raw.trim_ascii());
-    }
-    match lines::value(raw.as_bytes()) {
-        Cow::Borrowed(value) => std::str::from_utf8(value).ok(),
-        Cow::Owned(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::attributes::{ATTRIBUTES, Attr};
-use crate::config::document::{DEFAULT_SECTION, Document, Field, Glance, RawField};
+use crate::config::document::{DEFAULT_SECTION, Document, Field, RawField};
 use crate::config::plain::{self, SETTINGS_SECTION};
 use crate::env::{self, Env};
 use crate::error::Failure;
@@ -41,9 +41,6 @@ pub(crate) struct Profile<'a> {
     document: &'a Document,
     fields: Vec<RawField>,
 }
-
-/// The name of a profile, and its host if it has one.
-pub(crate) type Named<'a> = (&'a str, Option<Cow<'a, str>>);
 
 impl<'a> Profile<'a> {
     /// The value of an attribute in this section; empty counts as absent.
@@ -161,27 +158,14 @@ impl ProfileFile {
         Ok(profiles)
     }
 
-    /// The names of the profiles that have a host, each with it, in file order.
-    pub(crate) fn hosts(&self) -> Result<impl Iterator<Item = (&str, Cow<'_, str>)>> {
-        let quick = self.document()?.map(|document| document.values_at_a_glance([Attr::Host.name()]));
-        let (quick, whole) = match quick {
-            None => (Vec::new(), Vec::new()),
-            Some(Some(values)) => (values, Vec::new()),
-            Some(None) => (Vec::new(), self.profiles()?),
-        };
-        let quick = quick.into_iter().filter(|(name, _)| *name != SETTINGS_SECTION);
-        let quick = quick.filter_map(|(name, [host])| Some((name, Cow::Borrowed(host.filter(|host| !host.is_empty())?))));
-        Ok(quick.chain(whole.into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?)))))
-    }
-
-    /// The names of all profiles, each with its host if it has one, in file order: [`ProfileFile::profiles`] at a glance.
-    pub(crate) fn listing(&self) -> Result<Vec<Named<'_>>> {
-        let Some(document) = self.document()? else { return Ok(Vec::new()) };
-        let Some(values) = document.values_at_a_glance([Attr::Host, Attr::AccountId].map(Attr::name)) else {
-            return Ok(self.profiles()?.into_iter().map(|profile| (profile.name, profile.get(Attr::Host))).collect());
-        };
-        let is_profile = |(name, values): &Glance<'_, 2>| *name != SETTINGS_SECTION && values.iter().flatten().any(|value| !value.is_empty());
-        Ok(values.into_iter().filter(is_profile).map(|(name, [value, _])| (name, value.filter(|value| !value.is_empty()).map(Cow::Borrowed))).collect())
+    /// Hands on the name of every profile, with its host, which is empty if it has only an account, in file order: [`ProfileFile::profiles`] at a glance.
+    pub(crate) fn each_profile<'a>(&'a self, mut each: impl FnMut(&'a str, Cow<'a, str>)) -> Result<()> {
+        let Some(document) = self.document()? else { return Ok(()) };
+        match document.at_a_glance([Attr::Host, Attr::AccountId].map(Attr::name)) {
+            Some(found) => found.into_iter().filter(|(name, _)| *name != SETTINGS_SECTION).for_each(|(name, host)| each(name, Cow::Borrowed(host))),
+            None => self.profiles()?.into_iter().for_each(|profile| each(profile.name, profile.get(Attr::Host).unwrap_or_default())),
+        }
+        Ok(())
     }
 
     /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
@@ -334,7 +318,7 @@ mod tests {
     proptest! {
         /// The quick look sees what the whole reading sees.
         #[test]
-        fn hosts_are_those_of_the_profiles(lines in proptest::collection::vec(
+        fn profiles_are_seen_as_they_are_read(lines in proptest::collection::vec(
             prop::sample::select(vec![
                 "[a]", "[ b ]", "[c]", "[__settings__]", "[open", "[d]x]", "host = h.example", "HOST: i.example ; note", "host=", "hosts = x", "token = t#x", " indented", "\t", "",
                 "# c", "nothing", "= x", "host = 'q'", "host = `open", "host = a\\", "account_id = 1", "host = \u{e9} # x", "host = x\r", "\r",
@@ -345,11 +329,10 @@ mod tests {
         ), mark in any::<bool>()) {
             let text = format!("{}{}", if mark { "\u{feff}" } else { "" }, lines.join("\n"));
             let file = of(text.into_bytes());
-            let whole = file.profiles().expect("profiles").into_iter().filter_map(|profile| Some((profile.name, profile.get(Attr::Host)?))).collect::<std::collections::BTreeMap<_, _>>();
-            prop_assert_eq!(file.hosts().expect("hosts").count(), whole.len());
-            prop_assert_eq!(file.hosts().expect("hosts").collect::<std::collections::BTreeMap<_, _>>(), whole);
-            let profiles: Vec<_> = file.profiles().expect("profiles").into_iter().map(|profile| (profile.name, profile.get(Attr::Host))).collect();
-            prop_assert_eq!(file.listing().expect("a listing"), profiles);
+            let whole: Vec<_> = file.profiles().expect("profiles").into_iter().map(|profile| (profile.name, profile.get(Attr::Host).unwrap_or_default())).collect();
+            let mut quick = Vec::new();
+            file.each_profile(|name, host| quick.push((name, host))).expect("profiles");
+            prop_assert_eq!(quick, whole);
         }
     }
 }

@@ -377,7 +377,10 @@ impl Settings {
             let same = |text: &str| Host::parse(text).is_ok_and(|other| other == host);
             let of_env = env.get(env::HOST);
             self.env_host = of_env.filter(|other| !same(other)).map(ToOwned::to_owned);
-            let of_profiles = || Ok::<_, anyhow::Error>(file.hosts()?.any(|(_, other)| same(&other)));
+            let of_profiles = || {
+                let mut found = false;
+                file.each_profile(|_, other| found |= same(&other)).map(|()| found)
+            };
             of_env.is_some_and(same) || of_profiles()? || bundle::is_confirmed(env, &host)
         } else if self.get(Attr::Host).is_none() && is_of_bundle(Attr::AzureWorkspaceResourceId) {
             let id = self.text(Attr::AzureWorkspaceResourceId).unwrap_or_default();

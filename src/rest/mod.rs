@@ -300,13 +300,7 @@ impl<'a> Item<'a> {
 
     /// Reads the object at which the scanner stands, with room for so many keys.
     fn scan(scanner: &mut Scanner<'a>, room: usize) -> Option<Self> {
-        let mut fields = Vec::with_capacity(room);
-        let text = scanner.text();
-        scanner.object(|scanner, key| {
-            fields.push((key.decoded(text)?, scanner.value()?));
-            Some(())
-        })?;
-        Some(Self(fields))
+        scanner.members(room).map(Self)
     }
 }
 

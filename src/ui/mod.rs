@@ -243,14 +243,6 @@ impl Ui {
         Ok(audience)
     }
 
-    /// Writes data that holds no secret at once, behind what was collected: much of it is not worth a copy, and nothing needs to be wiped.
-    ///
-    /// # Errors
-    /// As [`Ui::flush`].
-    pub(crate) fn out_open(&self, data: &str) -> anyhow::Result<Audience> {
-        self.pour(data.as_bytes())
-    }
-
     /// Says something on stderr, on lines of its own. Never fails: nobody may be listening.
     pub(crate) fn note(&self, message: &str) {
         self.erase_progress();

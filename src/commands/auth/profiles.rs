@@ -78,7 +78,8 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let default = context.file.default_profile()?;
     let skips = arguments::is_on(matches, "skip-validate");
     if skips && context.globals.output == OutputFormat::Text {
-        let rows: Vec<Row<'_>> = context.file.listing()?.into_iter().map(|(name, host)| Row { name, host, valid: false }).collect();
+        let mut rows = Vec::new();
+        context.file.each_profile(|name, host| rows.push(Row { name, host, valid: false }))?;
         return show(context, &rows, default.as_deref());
     }
     let profiles = context.file.profiles()?;
@@ -101,14 +102,18 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         context.ui.out("\n");
         return Ok(());
     }
-    let rows = profiles.iter().enumerate().map(|(index, profile)| Row { name: profile.name, host: profile.get(Attr::Host), valid: is_valid(index) });
+    let rows = profiles.iter().enumerate().map(|(index, profile)| Row {
+        name: profile.name,
+        host: profile.get(Attr::Host).unwrap_or_default(),
+        valid: is_valid(index),
+    });
     show(context, &rows.collect::<Vec<_>>(), default.as_deref())
 }
 
 /// One row of the table.
 struct Row<'a> {
     name: &'a str,
-    host: Option<Cow<'a, str>>,
+    host: Cow<'a, str>,
     valid: bool,
 }
 
@@ -116,7 +121,7 @@ struct Row<'a> {
 fn show(context: &Context<'_>, rows: &[Row<'_>], default: Option<&str>) -> Result<()> {
     fn cells<'r>(row: &'r Row<'_>, default: Option<&str>) -> [Cell<'r>; 3] {
         let name = if default == Some(row.name) { Cell::from(format!("{} (Default)", row.name)) } else { Cell::from(row.name) };
-        [name, Cell::from(row.host.as_deref().unwrap_or_default()), Cell::yes_or_no(row.valid)]
+        [name, Cell::from(&*row.host), Cell::yes_or_no(row.valid)]
     }
     let mut table = context.ui.table(&["Name", "Host", "Valid"]);
     for row in rows {

@@ -5,8 +5,6 @@
 //!
 //! What there is to offer follows from the tables of the commands: their words, their flags, and for values the placeholder that the help shows, see [`PLACEHOLDERS`].
 
-use std::borrow::Cow;
-
 use anyhow::Result;
 
 use crate::commands::completion::line::{Cursor, Line};
@@ -30,32 +28,73 @@ const LONGEST_DESCRIPTION: usize = 120;
 /// Bytes that are written at once: few writes, little memory.
 const BLOCK: usize = 32 << 10;
 
-/// One thing to offer.
-#[derive(Debug)]
-struct Candidate<'a> {
-    value: Cow<'a, str>,
-    about: Cow<'a, str>,
-}
-
-/// Candidates that are made while they are written: there may be tens of thousands.
-type Candidates<'a> = Box<dyn Iterator<Item = Candidate<'a>> + 'a>;
-
-/// All there is to offer.
-enum Offer<'a> {
-    These(Candidates<'a>),
-    Files,
+/// What is offered, on its way to the shell: there may be tens of thousands.
+struct Offer<'a> {
+    ui: &'a Ui,
+    /// Whether the shell shows what a candidate is.
+    descriptions: bool,
+    /// What stands before each value: the flag that the value is glued to.
+    glued: &'a str,
+    lines: Vec<u8>,
+    /// What became of the lines so far.
+    written: Result<Audience>,
 }
 
 impl<'a> Offer<'a> {
-    fn these(candidates: Vec<Candidate<'a>>) -> Self {
-        Self::These(Box::new(candidates.into_iter()))
+    fn new(ui: &'a Ui, descriptions: bool) -> Self {
+        Self { ui, descriptions, glued: "", lines: Vec::with_capacity(BLOCK + (BLOCK >> 3)), written: Ok(Audience::Listening) }
+    }
+
+    /// Offers one more candidate. A value with a character that could end the line or change the terminal is left out.
+    fn add(&mut self, value: &str, about: &str) {
+        let is_safe = text::is_printable_ascii(value) || !value.contains(text::is_unsafe);
+        if value.is_empty() || !is_safe || !matches!(self.written, Ok(Audience::Listening)) {
+            return;
+        }
+        text::append(&mut self.lines, self.glued.as_bytes());
+        text::append(&mut self.lines, value.as_bytes());
+        if self.descriptions && !about.is_empty() {
+            self.lines.push(b'\t');
+            let about = text::shortened(about, LONGEST_DESCRIPTION);
+            if text::is_printable_ascii(&about) {
+                text::append(&mut self.lines, about.as_bytes());
+            } else {
+                let shown: String = about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }).collect();
+                text::append(&mut self.lines, shown.as_bytes());
+            }
+        }
+        self.lines.push(b'\n');
+        if self.lines.len() >= BLOCK {
+            self.written = self.ui.pour(&self.lines);
+            self.lines.clear();
+        }
+    }
+
+    /// Writes what is left, and the directive.
+    fn end(mut self, directive: &Directive) -> Result<()> {
+        if self.written? == Audience::Listening {
+            text::append(&mut self.lines, directive.line.as_bytes());
+            self.ui.pour(&self.lines).map(drop)?;
+        }
+        Ok(())
     }
 }
+
+/// What the shell is to do besides: Compat, the numbers and names of cobra.
+struct Directive {
+    line: &'static str,
+    name: &'static str,
+}
+
+/// The shell offers names of files.
+const FILES: Directive = Directive { line: ":0\n", name: "ShellCompDirectiveDefault" };
+/// It offers nothing else.
+const THESE: Directive = Directive { line: ":4\n", name: "ShellCompDirectiveNoFileComp" };
 
 /// Where candidates come from.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Names(for<'l> fn(&'l Local<'_>, &'l str) -> Candidates<'l>),
+    Names(fn(&Local<'_>, &str, &mut Offer<'_>)),
     Files,
 }
 
@@ -91,112 +130,74 @@ pub(crate) fn answer(env: &Env, ui: &Ui, arguments: &[String]) -> Option<Result<
     let line = Line::new(&root, typed, current);
     let file = ProfileFile::locate(env);
     let local = Local { env, file: &file, line: &line };
-    let (written, directive) = match local.offer() {
-        Offer::Files => (ui.out_open(":0\n").map(drop), "ShellCompDirectiveDefault"),
-        Offer::These(candidates) => (write(ui, candidates, descriptions), "ShellCompDirectiveNoFileComp"),
-    };
-    ui.note(&format!("Completion ended with directive: {directive}"));
+    let mut offer = Offer::new(ui, descriptions);
+    let directive = local.offer(&mut offer);
+    let written = offer.end(&directive);
+    ui.note(&format!("Completion ended with directive: {}", directive.name));
     Some(written)
 }
 
-/// Writes the candidates as lines, and the directive that no files are wanted. A value with a character that could end the line or change the terminal is left out.
-fn write(ui: &Ui, candidates: Candidates<'_>, descriptions: bool) -> Result<()> {
-    let mut lines = Vec::with_capacity(BLOCK);
-    for candidate in candidates {
-        if lines.len() >= BLOCK {
-            if ui.pour(&lines)? == Audience::Gone {
-                return Ok(());
-            }
-            lines.clear();
-        }
-        let is_safe = text::is_printable_ascii(&candidate.value) || !candidate.value.contains(text::is_unsafe);
-        if candidate.value.is_empty() || !is_safe {
-            continue;
-        }
-        text::append(&mut lines, candidate.value.as_bytes());
-        if descriptions && !candidate.about.is_empty() {
-            lines.push(b'\t');
-            let about = text::shortened(&candidate.about, LONGEST_DESCRIPTION);
-            if text::is_printable_ascii(&about) {
-                text::append(&mut lines, about.as_bytes());
-            } else {
-                let shown: String = about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }).collect();
-                text::append(&mut lines, shown.as_bytes());
-            }
-        }
-        lines.push(b'\n');
-    }
-    text::append(&mut lines, b":4\n");
-    ui.pour(&lines).map(drop)
-}
-
 impl<'a> Local<'a> {
-    fn offer(&'a self) -> Offer<'a> {
+    fn offer(&self, offer: &mut Offer<'a>) -> Directive {
         let line = self.line;
         if line.is_lost() {
-            return Offer::Files;
+            return FILES;
         }
         match &line.cursor {
-            Cursor::Flag(typed) => Offer::these(self.flags(typed)),
-            Cursor::Value { flag, glued, typed } => match self.values(flag, typed) {
-                Offer::These(values) if !glued.is_empty() => {
-                    let glued = *glued;
-                    let whole = move |candidate: Candidate<'a>| Candidate { value: format!("{glued}{}", candidate.value).into(), ..candidate };
-                    Offer::These(Box::new(values.map(whole)))
-                }
-                offer => offer,
-            },
+            Cursor::Flag(typed) => self.flags(typed, offer),
+            Cursor::Value { flag, glued, typed } => {
+                offer.glued = glued;
+                return self.values(flag, typed, offer);
+            }
             Cursor::Word(typed) => match line.node {
-                None | Some(Node::Group(_) | Node::Api(_)) => Offer::these(words_below(line.node, typed)),
-                Some(Node::Endpoint(endpoint)) => Offer::these(self.argument(endpoint.fields, typed)),
-                Some(Node::Command(command)) => self.positional(command, typed),
+                None | Some(Node::Group(_) | Node::Api(_)) => words_below(line.node, typed, offer),
+                Some(Node::Endpoint(endpoint)) => self.argument(endpoint.fields, typed, offer),
+                Some(Node::Command(command)) => return self.positional(command, typed, offer),
             },
         }
+        THESE
     }
 
     /// The flags of the command that are not on the line yet.
-    fn flags(&self, typed: &str) -> Vec<Candidate<'a>> {
-        let mut candidates = Vec::new();
+    fn flags(&self, typed: &str, offer: &mut Offer<'_>) {
         for flag in self.line.command.get_arguments().filter(|flag| !flag.is_hide_set() && !flag.is_positional() && !self.line.has(flag)) {
-            let about = || flag.get_help().map_or(String::new(), ToString::to_string);
             let long = flag.get_long().map(|name| format!("--{name}"));
             let short = flag.get_short().map(|letter| format!("-{letter}"));
             for value in long.into_iter().chain(short).filter(|value| value.starts_with(typed)) {
-                candidates.push(Candidate { value: value.into(), about: about().into() });
+                offer.add(&value, &flag.get_help().map_or(String::new(), ToString::to_string));
             }
         }
-        candidates
     }
 
     /// The values of a flag: those it names, else what its placeholder stands for.
-    fn values(&'a self, flag: &'a clap::Arg, typed: &'a str) -> Offer<'a> {
-        let placeholder = flag.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
+    fn values(&self, flag: &clap::Arg, typed: &str, offer: &mut Offer<'_>) -> Directive {
         let named = flag.get_possible_values();
-        if !named.is_empty() {
-            let word = |value: &clap::builder::PossibleValue| Candidate {
-                value: value.get_name().to_owned().into(),
-                about: value.get_help().map_or(String::new(), ToString::to_string).into(),
-            };
-            return Offer::these(named.iter().filter(|value| !value.is_hide_set() && value.get_name().starts_with(typed)).map(word).collect());
+        if named.is_empty() {
+            let placeholder = flag.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
+            return self.stands_for(placeholder, typed, offer);
         }
-        self.stands_for(placeholder, typed)
+        for value in named.iter().filter(|value| !value.is_hide_set() && value.get_name().starts_with(typed)) {
+            offer.add(value.get_name(), &value.get_help().map_or(String::new(), ToString::to_string));
+        }
+        THESE
     }
 
     /// What a placeholder stands for: the words it names, or what the table has for it.
-    fn stands_for(&'a self, placeholder: &'a str, typed: &'a str) -> Offer<'a> {
+    fn stands_for(&self, placeholder: &str, typed: &str, offer: &mut Offer<'_>) -> Directive {
         if placeholder.contains('|') {
-            let words = placeholder.split('|').filter(move |word| word.starts_with(typed));
-            return Offer::These(Box::new(words.map(|word| Candidate { value: word.into(), about: "".into() })));
+            placeholder.split('|').filter(|word| word.starts_with(typed)).for_each(|word| offer.add(word, ""));
+            return THESE;
         }
         match PLACEHOLDERS.iter().find(|(name, _)| *name == placeholder) {
-            None => Offer::these(Vec::new()),
-            Some((_, Source::Files)) => Offer::Files,
-            Some((_, Source::Names(names))) => Offer::These(names(self, typed)),
+            None => {}
+            Some((_, Source::Files)) => return FILES,
+            Some((_, Source::Names(names))) => names(self, typed, offer),
         }
+        THESE
     }
 
     /// A positional argument of a command with code of its own: its usage line names it.
-    fn positional(&'a self, command: &commands::Command, typed: &'a str) -> Offer<'a> {
+    fn positional(&self, command: &commands::Command, typed: &str, offer: &mut Offer<'_>) -> Directive {
         let place = self.line.positionals.len();
         let mut names = command.usage.split_whitespace().map(|word| word.trim_matches(['[', ']', '.']));
         let name = match command.arity {
@@ -204,11 +205,11 @@ impl<'a> Local<'a> {
             Arity::Exactly(most) | Arity::AtMost(most) if place >= most => None,
             _ => names.nth(place),
         };
-        name.map_or_else(|| Offer::these(Vec::new()), |name| self.stands_for(name, typed))
+        name.map_or(THESE, |name| self.stands_for(name, typed, offer))
     }
 
     /// A positional argument of a call of the API: the ids that earlier commands saw at this workspace.
-    fn argument(&'a self, fields: &'static [Field], typed: &str) -> Vec<Candidate<'a>> {
+    fn argument(&self, fields: &'static [Field], typed: &str, offer: &mut Offer<'_>) {
         let mut before = self.line.positionals.len();
         let takes = |field: &&Field| match field.input {
             Input::Argument(_) | Input::Required(_) if before == 0 => true,
@@ -219,14 +220,14 @@ impl<'a> Local<'a> {
             Input::Arguments | Input::Each(_) => true,
             _ => false,
         };
-        let Some(kind) = fields.iter().find(takes).and_then(seen::kind) else { return Vec::new() };
-        let Some(cache) = seen::Cache::of(self.env) else { return Vec::new() };
-        let Some(host) = self.host() else { return Vec::new() };
-        let names = cache.names(&host, kind).into_iter();
-        names
-            .filter(|(id, _)| id.starts_with(typed) && !self.line.positionals.contains(&id.as_str()))
-            .map(|(id, title)| Candidate { value: id.into(), about: title.into() })
-            .collect()
+        let Some(kind) = fields.iter().find(takes).and_then(seen::kind) else { return };
+        let Some(cache) = seen::Cache::of(self.env) else { return };
+        let Some(host) = self.host() else { return };
+        for (id, title) in cache.names(&host, kind) {
+            if id.starts_with(typed) && !self.line.positionals.contains(&id.as_str()) {
+                offer.add(&id, &title);
+            }
+        }
     }
 
     /// The workspace that the command on the line would ask.
@@ -237,56 +238,54 @@ impl<'a> Local<'a> {
 }
 
 /// The commands below a node. An alias is offered to whoever typed a part of it.
-fn words_below<'a>(node: Option<Node>, typed: &str) -> Vec<Candidate<'a>> {
+fn words_below(node: Option<Node>, typed: &str, offer: &mut Offer<'_>) {
     let children = node.map_or_else(|| commands::root().to_vec(), Node::children);
-    let mut candidates = Vec::new();
     for child in children.into_iter().filter(|child| !child.is_hidden()) {
         let alias = || child.aliases().iter().copied().filter(|alias| !typed.is_empty() && alias.starts_with(typed));
         let name = Some(child.name()).filter(|name| name.starts_with(typed));
-        for word in name.into_iter().chain(alias()) {
-            candidates.push(Candidate { value: word.into(), about: child.about().into() });
-        }
+        name.into_iter().chain(alias()).for_each(|word| offer.add(word, child.about()));
     }
-    candidates
 }
 
 /// What `help` can be asked for: commands, and at its first word topics.
-fn topics<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
+fn topics(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
     let (node, known) = commands::walk(&local.line.positionals);
     if known < local.line.positionals.len() {
-        return Box::new(std::iter::empty());
+        return;
     }
-    let mut candidates = words_below(node, typed);
+    words_below(node, typed, offer);
     if node.is_none() {
         let new = help::TOPICS.iter().filter(|topic| commands::find(commands::root(), topic.name).is_none() && topic.name.starts_with(typed));
-        candidates.extend(new.map(|topic| Candidate { value: topic.name.into(), about: topic.about.into() }));
+        new.for_each(|topic| offer.add(topic.name, topic.about));
     }
-    Box::new(candidates.into_iter())
 }
 
 /// The paths of the calls that the program knows, for `api get` and its kind.
-fn paths<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
+fn paths(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
     let verb = local.line.words.last().copied().unwrap_or_default();
-    let endpoints = rest::GROUPS.iter().flat_map(|group| group.endpoints).filter(move |endpoint| endpoint.verb.as_str().eq_ignore_ascii_case(verb));
-    let plain = endpoints.filter(move |endpoint| endpoint.path.starts_with(typed) && !endpoint.path.contains('{'));
-    Box::new(plain.map(|endpoint| Candidate { value: endpoint.path.into(), about: endpoint.about.into() }))
+    let endpoints = rest::GROUPS.iter().flat_map(|group| group.endpoints).filter(|endpoint| endpoint.verb.as_str().eq_ignore_ascii_case(verb));
+    let plain = endpoints.filter(|endpoint| endpoint.path.starts_with(typed) && !endpoint.path.contains('{'));
+    plain.for_each(|endpoint| offer.add(endpoint.path, endpoint.about));
 }
 
 /// The profiles with a host. A file that cannot be read has none.
-fn profiles<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
-    let profiles = local.file.hosts().into_iter().flatten().filter(move |(name, _)| name.starts_with(typed));
-    Box::new(profiles.map(|(name, host)| Candidate { value: name.into(), about: host }))
+fn profiles(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
+    let _unreadable = local.file.each_profile(|name, host| {
+        if !host.is_empty() && name.starts_with(typed) {
+            offer.add(name, &host);
+        }
+    });
 }
 
 /// The hosts of the profiles, each with the profiles that have it; without the scheme for whoever leaves it out.
-fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
+fn hosts(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
     let mut hosts: Vec<(String, String)> = Vec::new();
     let mut places = std::collections::HashMap::new();
-    for (name, host) in local.file.hosts().into_iter().flatten() {
-        let Ok(host) = Host::parse(&host) else { continue };
+    let _unreadable = local.file.each_profile(|name, host| {
+        let Ok(host) = Host::parse(&host) else { return };
         let whole = host.as_str();
         let bare = whole.split_once("://").map_or(whole, |(_, bare)| bare);
-        let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { continue };
+        let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { return };
         let place = *places.entry(value.to_owned()).or_insert(hosts.len());
         match hosts.get_mut(place) {
             Some((_, names)) if names.len() < LONGEST_DESCRIPTION => {
@@ -296,6 +295,8 @@ fn hosts<'l>(local: &'l Local<'_>, typed: &'l str) -> Candidates<'l> {
             Some(_) => {}
             None => hosts.push((value.to_owned(), name.to_owned())),
         }
+    });
+    for (host, names) in &hosts {
+        offer.add(host, names);
     }
-    Box::new(hosts.into_iter().map(|(host, names)| Candidate { value: host.into(), about: names.into() }))
 }
