@@ -57,12 +57,15 @@ pub(crate) fn from_millis(millis: i64) -> Option<Timestamp> {
 
 /// A date and minute in UTC, as tables show it: `2026-11-22 09:30 UTC`.
 pub(crate) fn minute(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    // By the printer of RFC 3339, which is quicker than a pattern: a list has thousands.
+    let text = instant.to_string();
+    let (date, time) = text.split_once('T').unwrap_or_default();
+    [date, " ", time.get(..5).unwrap_or_default(), " UTC"].concat()
 }
 
 /// A date in UTC.
 pub(crate) fn day(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d").to_string()
+    instant.to_string().split('T').next().unwrap_or_default().to_owned()
 }
 
 /// A span rounded to its largest whole unit, as a person says it: `45 seconds`, `3 hours`, `90 days`.

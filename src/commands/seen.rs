@@ -162,11 +162,22 @@ impl Cache {
 
 /// The lines `kind<TAB>id<TAB>title` below the line that names the host; of a file of another host none.
 fn parsed<'f>(bytes: &'f [u8], host: &Host) -> impl Iterator<Item = (&'f str, &'f str, &'f str)> {
-    let mut lines = std::str::from_utf8(bytes).unwrap_or_default().lines();
-    let is_its = lines.next() == Some(host.as_str());
-    lines.filter(move |_| is_its).filter_map(|line| {
-        let (kind, rest) = line.split_once('\t')?;
-        let (id, title) = rest.split_once('\t')?;
+    fn cut(text: &str, end: u8) -> Option<(&str, &str)> {
+        let at = memchr::memchr(end, text.as_bytes())?;
+        Some((&text[..at], &text[at + 1..]))
+    }
+    let (first, mut lines) = std::str::from_utf8(bytes).ok().and_then(|text| cut(text, b'\n')).unwrap_or_default();
+    if first != host.as_str() {
+        lines = "";
+    }
+    std::iter::from_fn(move || {
+        let (line, rest) = cut(lines, b'\n')?;
+        lines = rest;
+        Some(line)
+    })
+    .filter_map(|line| {
+        let (kind, rest) = cut(line, b'\t')?;
+        let (id, title) = cut(rest, b'\t')?;
         Some((kind, id, title))
     })
 }
