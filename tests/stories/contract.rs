@@ -348,6 +348,17 @@ fn an_invalid_token_is_told_with_who_asked_whom() {
         workspace.url()
     ));
 
+    // A variable would win over whatever is stored.
+    refusal(401, "Invalid access token.");
+    home.command("tokens list -p bad").env("DATABRICKS_TOKEN", "other").run().fails().says("and store it: databricks configure --profile bad");
+    refusal(401, "Invalid access token.");
+    home.command("tokens list")
+        .env("DATABRICKS_HOST", workspace.url())
+        .env("DATABRICKS_TOKEN", workspace.token())
+        .run()
+        .fails()
+        .says("  - Regenerate your access token (it comes from the DATABRICKS_TOKEN environment variable), or unset DATABRICKS_TOKEN to use a profile\n");
+
     let basic = |run: crate::harness::Run<'_>| {
         run.env("DATABRICKS_HOST", workspace.url()).env("DATABRICKS_USERNAME", workspace.basic_user()).env("DATABRICKS_PASSWORD", "not-the-password").run()
     };
