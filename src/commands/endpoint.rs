@@ -498,7 +498,7 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     let mut sighting = Sighting::of(endpoint);
     let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
     let reach = if *limit == usize::MAX { Reach::All } else { Reach::Part };
-    workspace.pages(request, list.items, reach, |page| {
+    let outcome = workspace.pages(request, list.items, reach, |page| {
         listed += page.items.len();
         for listed in &page.items {
             if shown == *limit {
@@ -530,7 +530,14 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
         let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
         whole &= goes_on;
         Ok(goes_on)
-    })?;
+    });
+    if let Err(error) = outcome {
+        if as_json && shown > 0 {
+            // The array stays open, so that nobody takes a part for the whole.
+            context.ui.out("\n");
+        }
+        return Err(if listed == 0 { error } else { error.context(format!("the list broke off after {listed} items")) });
+    }
     if as_json {
         context.ui.out(array.end());
     } else if shown == 0 && context.ui.talks_to_terminal() && context.ui.flush()? == Audience::Listening {

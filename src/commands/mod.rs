@@ -385,6 +385,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_newcomer_looks_through_has_the_order_of_the_alphabet() {
+        assert!(ROOT.is_sorted_by_key(|node| node.name()));
+        for group in [&auth::GROUP, &api::GROUP, &completion::GROUP] {
+            assert!(group.commands.is_sorted_by_key(|node| node.name()), "{}", group.name);
+        }
+    }
+
+    #[test]
     fn every_api_is_on_the_command_line() {
         let shown: Vec<&str> = ROOT.iter().filter(|node| matches!(node, Node::Api(_))).map(|node| node.name()).collect();
         assert_eq!(shown, rest::GROUPS.iter().map(|group| group.name).collect::<Vec<_>>());

@@ -413,3 +413,35 @@ fn on_a_terminal_with_no_color_nothing_is_asked_either() {
         outcome.says("expected to have The ID of the token to be revoked");
     }
 }
+
+#[test]
+fn e5_data_has_the_same_bytes_whether_a_person_watches_or_not() {
+    let (home, workspace) = Home::signed_in();
+    let words = [
+        "version",
+        "help tokens",
+        "auth profiles",
+        "auth describe",
+        "auth describe -o json",
+        "auth env",
+        "auth env --format sh",
+        "tokens list",
+        "clusters list",
+        "clusters list -o json",
+        "clusters get 1234-567890-a12bcde3",
+        "current-user me",
+        "api get /api/2.1/clusters/list --paginate",
+        "completion bash",
+    ];
+    for words in words {
+        // Only what hands a credential over shows it.
+        let hands_over = words.starts_with("auth env");
+        let run = home.command(words);
+        let piped = if hands_over { run.reveals().run() } else { run.run() };
+        home.typing_script(&format!("databricks {words} > data")).end().ok().lacks("\u{1b}[").lacks(workspace.token());
+        let watched = std::fs::read_to_string(home.work().join("data")).unwrap();
+        assert_eq!(watched, piped.ok().stdout, "{words}");
+        assert_eq!(watched.contains(workspace.token()), hands_over, "{words}");
+        std::fs::remove_file(home.work().join("data")).unwrap();
+    }
+}

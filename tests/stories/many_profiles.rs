@@ -167,6 +167,41 @@ fn what_names_no_workspace_is_told_in_one_line() {
 }
 
 #[test]
+fn every_command_knows_the_file_of_the_variable_and_needs_no_home_that_can_be_written() {
+    let (home, workspace) = Home::signed_in();
+    let elsewhere = home.work().join("elsewhere.cfg");
+    home.store(&elsewhere);
+    home.write(&elsewhere, home.config().replace("[DEFAULT]", "[only]") + "[__settings__]\ndefault_profile = only\n");
+    crate::harness::set_mode(&elsewhere, 0o600);
+    std::fs::remove_file(home.config_path()).unwrap();
+    let run = |words: &str| home.command(words).env("DATABRICKS_CONFIG_FILE", &elsewhere).env("HOME", "/proc/nobody").stdin("dapi-new\n").reveals().run();
+    for words in [
+        "tokens create --comment x",
+        "tokens list",
+        "clusters list",
+        "clusters get 1234-567890-a12bcde3",
+        "clusters spark-versions",
+        "current-user me",
+        "database generate-database-credential my-instance",
+        "token-management list",
+        "api get /api/2.0/token/list",
+        "auth describe",
+        "auth explain",
+        "auth env -p only",
+        "auth headers",
+        "auth profiles",
+        "auth token",
+        "auth switch -p only",
+    ] {
+        run(words).ok();
+    }
+    assert!(run("__complete tokens list --profile=").ok().stdout.starts_with("only\t"));
+    run(&format!("configure --host {} -p second", workspace.url())).ok();
+    assert!(std::fs::read_to_string(&elsewhere).unwrap().contains("[second]\n"));
+    assert_eq!(home.files(), [""; 0], "something is in the home that was not named");
+}
+
+#[test]
 fn an_address_that_is_none_is_told_once_and_with_its_place() {
     let home = Home::new();
     home.write_config("[a]\nhost = http://a.example\ntoken = t\n[b]\nhost = https://b.example\nauth_type = pat\ntoken = t\n");
