@@ -101,7 +101,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     let patience = course::patience(context, matches)?;
     let of_account = endpoint.fields.iter().any(|field| matches!(field.input, Input::Setting(Attr::AccountId)));
     let workspace = if of_account { context.account()? } else { context.workspace()? };
-    let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag");
+    let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag").hint(takes(endpoint));
     let lacks_body = needs_body(endpoint, &given);
     if lacks_body && arguments::text(matches, "json").is_none() {
         return Err(needs_json().into());
@@ -332,17 +332,21 @@ fn integer(text: Option<&str>) -> Result<Option<Cow<'static, str>>, (String, Str
     }
 }
 
+/// What the body of a call may hold.
+fn takes(endpoint: &Endpoint) -> String {
+    let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
+    format!("It takes: {}", known.join(", "))
+}
+
 fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches, argument: &str) -> Result<Vec<Given<'static>>> {
     let (text, origin) = json_input::read(argument)
         .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
     let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
-    // Of a body in which nothing is left something would be created that nobody asked for.
-    let is_hollow = !endpoint.repeatable && body.is_empty();
+    // Of a body in which nothing is left something would be created that nobody asked for, or nothing would change.
+    let is_hollow = body.is_empty() && (!endpoint.repeatable || matches!(endpoint.verb, Verb::Patch | Verb::Put));
     if !flaws.is_empty() && (endpoint.mints || is_hollow) && !arguments::is_on(matches, "lenient") {
         let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
-        let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
-        let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
-            .hint(format!("It takes: {}", known.join(", ")));
+        let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n"))).hint(takes(endpoint));
         let way = "To send it without these fields, as the official CLI does, add --lenient";
         return Err(if endpoint.mints { failure.hint(way) } else { failure }.into());
     }
