@@ -313,7 +313,10 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
                 }
                 given => given.map(|text| Cow::Owned(quoted(text))),
             },
-            Shape::Texts => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(list_of(text.split(',').map(str::trim)))),
+            Shape::Texts => {
+                let texts = || arguments::text(matches, &name).unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty());
+                texts().next().map(|_| Cow::Owned(list_of(texts())))
+            }
             _ => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(quoted(text))),
         };
         given.extend(value.map(|value| (field, value)));

@@ -295,7 +295,7 @@ fn pages_are_walked_and_a_limit_ends_the_walk() {
     assert_eq!(workspace.requests().len(), 1);
     assert_eq!(workspace.requests()[0].query("page_size"), Some("5"));
     workspace.clear_requests();
-    home.run("clusters list --cluster-states RUNNING,PENDING --is-pinned --policy-id p --limit 1").ok();
+    home.run("clusters list --cluster-states RUNNING,,PENDING, --is-pinned --policy-id p --limit 1").ok();
     let query = &workspace.requests()[0].query;
     let states: Vec<_> = query.iter().filter(|(name, _)| name == "filter_by.cluster_states").map(|(_, value)| value.as_str()).collect();
     assert_eq!(states, ["RUNNING", "PENDING"]);
