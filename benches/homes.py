@@ -23,7 +23,9 @@ def environment(folder, **more):
 
 def examples():
     """The folder of the embedded workspace and of the other programs that measuring needs, built."""
-    subprocess.run(["cargo", "build", "--quiet", "--profile", "quick", "--locked", "--example", "workspace", "--example", "raw", "--example", "relay"], check=True, cwd=ROOT)
+    # Without the flags of the program that is released, or they would be built once with them and once without.
+    own = {name: value for name, value in os.environ.items() if name not in ("RUSTFLAGS", "CFLAGS")}
+    subprocess.run(["cargo", "build", "--quiet", "--profile", "quick", "--locked", "--example", "workspace", "--example", "raw", "--example", "relay"], check=True, cwd=ROOT, env=own)
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "quick/examples"
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the program for other machines: static, so that it runs in any container, and laid out for a quick start. Prints where it is.
+"""Builds the program for other machines: static, so that it runs in any container, and laid out for a quick start. Prints of which kind it is and where.
 
 A function that is needed is read in with the 64 KiB around it. Those that a usual command runs lie all over the program, so it reads in most of it: a third of what a start takes. Here they lie
 side by side: the program is built, valgrind tells which functions its commands run, and the linker puts those first that most of them run. It is lld, which comes with Rust.
@@ -53,7 +53,8 @@ def target():
         call("rustup", "target", "add", MUSL)
         return "static musl", MUSL, {}
     except (subprocess.CalledProcessError, FileNotFoundError):
-        return "static gnu", MUSL.replace("musl", "gnu"), {"RUSTFLAGS": "-C target-feature=+crt-static", "CARGO_TARGET_DIR": str(ROOT / "target" / "static")}
+        flags = os.environ.get("RUSTFLAGS", "") + " -C target-feature=+crt-static"
+        return "static gnu", MUSL.replace("musl", "gnu"), {"RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(ROOT / "target" / "static")}
 
 
 def linker(triple):
@@ -114,4 +115,4 @@ def build():
 
 
 if __name__ == "__main__":
-    print(build()[1])
+    print(*build(), sep=": ")

@@ -10,7 +10,7 @@ use crate::auth::{Credential, Ports, Want, chain};
 use crate::config::attributes::Attr;
 use crate::config::bundle::{self, Bundle};
 use crate::config::file::{Profile, ProfileFile};
-use crate::config::settings::{Selection, Settings};
+use crate::config::settings::{Selection, Settings, Source};
 use crate::env::Env;
 use crate::error::Failure;
 use crate::http::{ApiError, Client, Interactive, Options, Request, Response, Sink, Trace, UserAgent, Verb};
@@ -159,8 +159,20 @@ impl Context<'_> {
     }
 
     /// The workspace that the settings lead to. Connects with the first request only.
+    ///
+    /// # Errors
+    /// If they lead to the console of an account, which has nothing of a workspace.
     pub(crate) fn workspace(&self) -> Result<Workspace> {
         let settings = self.workspace_settings()?;
+        if settings.workspace_id().is_none() && settings.host().is_ok_and(|host| host.is_some_and(|host| host.is_account_console())) {
+            let whose = settings.text(Attr::Profile).map_or("the host".to_owned(), |name| format!("profile {}", text::quoted(name)));
+            return Err(Failure::new(format!(
+                "{whose} has no {id} set (account-only); this command requires a workspace. Edit the profile to set {id} to a real ID, or pass --profile with a \
+                 workspace-scoped profile",
+                id = Attr::WorkspaceId.name()
+            ))
+            .into());
+        }
         self.workspace_of(settings)
     }
 
@@ -518,8 +530,14 @@ impl Workspace {
         let refused_as_such = refusal.is_unauthenticated() || refusal.message.to_ascii_lowercase().contains("access token");
         if let Some(sourced) = secret.and_then(|secret| self.settings.get(secret)).filter(|_| refused_as_such) {
             let fix = if secret == Some(Attr::Password) { "Check your username/password" } else { "Regenerate your access token" };
-            let name = profile.as_deref().unwrap_or("<name>");
-            message += &format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", sourced.source.place());
+            message += &match &sourced.source {
+                // What is stored would lose against the variable again.
+                Source::Env(name) => format!("\n  - {fix} (it comes from the {name} environment variable), or unset {name} to use a profile"),
+                source => {
+                    let name = profile.as_deref().unwrap_or("<name>");
+                    format!("\n  - {fix} (it comes from the {}) and store it: databricks configure --profile {name}", source.place())
+                }
+            };
         }
         let login = profile.as_deref().map_or_else(|| format!("--host {}", self.credential.host), |name| format!("--profile {name}"));
         match self.credential.method {

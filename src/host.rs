@@ -1,7 +1,7 @@
 //! [`Host`]: the origin a credential belongs to, and what may be typed for it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::Failure;
 use crate::text;
@@ -113,8 +113,7 @@ impl Host {
         if !name.is_ascii() {
             return Err(refuse("its name is not ASCII; give the name in its xn-- form"));
         }
-        let name = name.to_ascii_lowercase();
-        check_name(&name).map_err(refuse)?;
+        let name = canonical(name).map_err(refuse)?;
         let loopback = is_loopback(&name);
         if scheme == "http" && !loopback {
             return Err(refuse("it must start with https:// (plain http would send the token unprotected)").hint(format!("Try: --host https://{name}")));
@@ -211,8 +210,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     let (name, port) = match authority.strip_prefix('[') {
         Some(_) => {
             let end = authority.find(']').ok_or("its IPv6 address has no closing bracket")?;
-            let (name, rest) = authority.split_at(end + 1);
-            (name, rest.strip_prefix(':').or((!rest.is_empty()).then_some(rest)))
+            match authority.split_at(end + 1) {
+                (name, "") => (name, None),
+                (name, rest) => (name, Some(rest.strip_prefix(':').ok_or("its IPv6 address goes on behind the closing bracket")?)),
+            }
         }
         None => match authority.split_once(':') {
             Some((name, port)) => (name, Some(port)),
@@ -228,9 +229,16 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), &'static str> {
+/// The name as every reader of addresses writes it: of two spellings of one host none is another host.
+fn canonical(name: &str) -> Result<String, &'static str> {
+    let name = name.to_ascii_lowercase();
     if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return address.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| "its IPv6 address cannot be read");
+        let address: Ipv6Addr = address.parse().map_err(|_| "its IPv6 address cannot be read")?;
+        return if address.to_ipv4_mapped().is_none() {
+            Ok(format!("[{address}]"))
+        } else {
+            Err("it is an IPv4 address in the form of IPv6; give the address itself")
+        };
     }
     if name.is_empty() {
         return Err("it has no host name");
@@ -244,7 +252,13 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     if name.split('.').any(|label| label.is_empty() || label.len() > 63 || label.starts_with('-')) {
         return Err("its name has an empty or malformed part");
     }
-    Ok(())
+    // Compat: `127.1` and `0x7f.1` are IPv4 addresses to the readers of addresses, who would connect to another host than the one that is named.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    if is_number && name.parse::<Ipv4Addr>().is_err() {
+        return Err("it ends in a number, but is no IPv4 address such as 127.0.0.1");
+    }
+    Ok(name)
 }
 
 fn bare(name: &str) -> &str {
@@ -257,7 +271,82 @@ fn is_loopback(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Addresses as they are pasted, mistyped, and made up to deceive.
+    fn any_address() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "https://",
+            "HTTP://",
+            "http:",
+            "//",
+            "://",
+            ":",
+            "/",
+            "?",
+            "#",
+            "@",
+            "\\",
+            "[",
+            "]",
+            "[::1]",
+            "[0:0::1]",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.1",
+            "0x7f.1",
+            "127.0.0.01",
+            "1",
+            "2130706433",
+            ".",
+            "..",
+            "-",
+            "_",
+            "%2e",
+            "%40",
+            "a",
+            "B",
+            "h.example",
+            "evil.example",
+            ":443",
+            ":80",
+            ":0443",
+            ":65536",
+            "o=1",
+            "&w=x",
+            "ß",
+            "xn--",
+            "。",
+            " ",
+            "\t",
+            "\u{200b}",
+            "\u{ad}",
+        ];
+        let assembled = prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat());
+        prop_oneof![4 => assembled, 1 => ".*", 1 => "(https?://)?[a-z0-9.-]{1,20}(:[0-9]{1,5})?(/.*)?"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(4_000), failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A host is in its canonical form, and the very one that the reader of addresses below the HTTP client sees in what was typed: a token cannot be led elsewhere.
+        #[test]
+        fn a_host_is_what_the_client_will_connect_to(typed in any_address()) {
+            let Ok((host, _)) = Host::parse_address(&typed) else { return Ok(()) };
+            prop_assert_eq!(&Host::parse(host.as_str()).expect("its own form"), &host);
+            prop_assert!(host.as_str().starts_with("https://") || host.is_loopback());
+            let origin = |address: &str| reqwest::Url::parse(address).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+            // What it cannot read, such as a broken xn-- name, it connects to nowhere.
+            prop_assume!(!origin(host.as_str()).is_empty());
+            prop_assert_eq!(origin(host.as_str()), host.as_str(), "{:?}", typed);
+            let whole = if typed.contains("://") { typed.trim().to_owned() } else { format!("https://{}", typed.trim()) };
+            prop_assert_eq!(origin(&whole), host.as_str(), "{:?}", typed);
+        }
+    }
 
     #[test]
     fn addresses_become_origins() {
@@ -271,6 +360,8 @@ mod tests {
             ("http://127.9.9.9:80", "http://127.9.9.9"),
             ("http://localhost:5000/x?y", "http://localhost:5000"),
             ("http://[::1]:5000", "http://[::1]:5000"),
+            ("http://[0:0:0:0:0:0:0:1]:5000", "http://[::1]:5000"),
+            ("https://[2001:DB8::0:1]", "https://[2001:db8::1]"),
             ("127.0.0.1:18096", "https://127.0.0.1:18096"),
         ] {
             assert_eq!(Host::parse(typed).expect(typed).as_str(), origin, "{typed}");
@@ -305,6 +396,12 @@ mod tests {
             "http://localhost.evil.example",
             "https://h%2eexample",
             "https://h.example:0",
+            "https://127.1",
+            "https://0x7f.0.0.1",
+            "https://2130706433",
+            "127.0.0.01",
+            "https://[::ffff:127.0.0.1]",
+            "https://[::1]1",
         ] {
             let error = Host::parse(typed).expect_err(typed);
             assert!(!error.to_string().contains(text::is_unsafe), "{error}");

@@ -101,7 +101,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
         #[test]
         fn it_takes_what_serde_takes(text in any_nearly_json()) {
             let slow = serde_json::from_str::<&RawValue>(&text).ok().map(RawValue::get);

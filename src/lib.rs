@@ -225,7 +225,8 @@ fn globals(env: &Env, ui: &Ui, matches: &ArgMatches, words: &[&str]) -> Result<G
     }
     let level = arguments::text(matches, "log-level").or_else(|| env.get(env::LOG_LEVEL)).unwrap_or_default();
     let debug = arguments::is_on(matches, "debug") || matches!(level.to_ascii_lowercase().as_str(), "trace" | "debug");
-    let trace = match arguments::text(matches, "log-file").or_else(|| env.get(env::LOG_FILE)) {
+    let log_file = arguments::text(matches, "log-file").filter(|path| !path.is_empty());
+    let trace = match log_file.or_else(|| env.get(env::LOG_FILE)) {
         _ if !debug => Trace::off(),
         None | Some("stderr") => Trace::to_stderr(),
         Some("stdout") => Trace::to(std::io::stdout()),

@@ -6,8 +6,9 @@ use crate::auth::methods::{FOREIGN, databricks_cli};
 use crate::auth::session::NoSignIn;
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError};
@@ -45,6 +46,8 @@ pub(crate) fn acquire(settings: &Settings, ports: &Ports<'_>) -> Result<Credenti
 /// As [`acquire`]; what did not work on the way is in `attempts`, also where nothing does.
 pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec<Attempt>) -> Result<Credential> {
     let env = ports.env;
+    // An address that is none stops every method, and is told once.
+    settings.host()?;
     if let Some(name) = settings.text(Attr::AuthType) {
         let method = named(settings, env, name)?;
         check_destination(settings, method)?;
@@ -231,13 +234,31 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         failure = failure.hint(format!("{} did not work: {reason}", method.name));
         failure = hints.iter().fold(failure, |failure, hint| failure.hint(hint.clone()));
     }
-    let lacking =
-        METHODS.iter().filter(|method| method.automatic).filter_map(|method| Some(format!("{} ({})", method.name, method.ready(settings, env).err()?)));
-    let lacking: Vec<String> = lacking.collect();
-    if !lacking.is_empty() {
-        failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
+    if settings.get(Attr::Host).is_none() && settings.get(Attr::AzureWorkspaceResourceId).is_none() {
+        // What each method lacks besides is of no use yet.
+        failure = failure.hint(format!("No workspace is named: {} is not set, and {}", env::HOST, no_host_in_file(settings, env)));
+    } else {
+        let lacking =
+            METHODS.iter().filter(|method| method.automatic).filter_map(|method| Some(format!("{} ({})", method.name, method.ready(settings, env).err()?)));
+        let lacking: Vec<String> = lacking.collect();
+        if !lacking.is_empty() {
+            failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
+        }
     }
-    failure.hint("To set up a profile: databricks configure --host https://<workspace> --profile <name>")
+    failure
+        .hint("To set up a profile with a token: databricks configure --host https://<workspace> --profile <name>")
+        .hint("To sign in with the browser: databricks auth login --host https://<workspace> --profile <name>")
+}
+
+/// Why the profile file names no host.
+fn no_host_in_file(settings: &Settings, env: &Env) -> String {
+    let file = ProfileFile::locate(env);
+    match (file.path(), settings.text(Attr::Profile)) {
+        (Err(_), _) => "there is no home folder with a profile file".to_owned(),
+        (Ok(path), _) if !path.exists() => format!("there is no {}", path.display()),
+        (Ok(_), Some(profile)) => format!("profile {} has no host", text::quoted(profile)),
+        (Ok(path), None) => format!("{} has neither a default profile nor a host in [DEFAULT]; to choose a profile: --profile", path.display()),
+    }
 }
 
 fn with_missing(mut failure: Failure, skip: &Skip) -> Failure {

@@ -85,9 +85,14 @@ fn run(context: &Context<'_>, matches: &ArgMatches, verb: Verb) -> Result<()> {
             .hint("Give what follows the host, such as: databricks api get /api/2.0/token/list")
             .into());
     }
-    // The reader of addresses would drop some of these without a word, and ask for something else than was typed.
+    // The reader of addresses would drop or turn these without a word, and ask for something else than was typed.
     if path.contains(char::is_control) {
         return Err(Failure::new(format!("{} is no path of the API: it holds control characters", text::quoted(path))).into());
+    }
+    if let Some((odd, written)) = [('#', "%23"), ('\\', "%5C")].into_iter().find(|(odd, _)| path.contains(*odd)) {
+        return Err(Failure::new(format!("{} is no path of the API: it holds {odd}", text::quoted(path)))
+            .hint(format!("Where it is a part of a name, write it as {written}"))
+            .into());
     }
     let paginate = arguments::is_on(matches, "paginate");
     let include = arguments::is_on(matches, "include");

@@ -82,7 +82,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     };
     let user = if verify && token.is_some() {
         let user = ask()?.who().map_err(|error| {
-            Failure::new(format!("the token was not written, because {host} did not confirm it: {error:#}"))
+            // What the server says of it; the next steps below that are for those who have a profile.
+            let said = format!("{error:#}");
+            let said = said.split("\n\n").next().unwrap_or_default();
+            Failure::new(format!("the token was not written, because {host} did not confirm it: {said}"))
+                .hint("A new one is made in the workspace, under Settings, Developer, Access tokens")
                 .hint("To write it all the same, add --verify=false")
         })?;
         Some(user)

@@ -101,7 +101,7 @@ pub(crate) fn run(context: &Context<'_>, endpoint: &'static Endpoint, matches: &
     let patience = course::patience(context, matches)?;
     let of_account = endpoint.fields.iter().any(|field| matches!(field.input, Input::Setting(Attr::AccountId)));
     let workspace = if of_account { context.account()? } else { context.workspace()? };
-    let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag");
+    let needs_json = || Failure::new("please provide command input in JSON format by specifying the --json flag").hint(takes(endpoint));
     let lacks_body = needs_body(endpoint, &given);
     if lacks_body && arguments::text(matches, "json").is_none() {
         return Err(needs_json().into());
@@ -313,7 +313,10 @@ fn from_flags(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgM
                 }
                 given => given.map(|text| Cow::Owned(quoted(text))),
             },
-            Shape::Texts => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(list_of(text.split(',').map(str::trim)))),
+            Shape::Texts => {
+                let texts = || arguments::text(matches, &name).unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty());
+                texts().next().map(|_| Cow::Owned(list_of(texts())))
+            }
             _ => arguments::text(matches, &name).filter(|text| !text.is_empty()).map(|text| Cow::Owned(quoted(text))),
         };
         given.extend(value.map(|value| (field, value)));
@@ -332,17 +335,21 @@ fn integer(text: Option<&str>) -> Result<Option<Cow<'static, str>>, (String, Str
     }
 }
 
+/// What the body of a call may hold.
+fn takes(endpoint: &Endpoint) -> String {
+    let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
+    format!("It takes: {}", known.join(", "))
+}
+
 fn from_json(context: &Context<'_>, endpoint: &'static Endpoint, matches: &ArgMatches, argument: &str) -> Result<Vec<Given<'static>>> {
     let (text, origin) = json_input::read(argument)
         .map_err(|reason| context.usage_error(UsageError::new(invalid_argument(&text::shortened(argument, 80), "--json", &reason))))?;
     let (body, flaws) = json_input::check(&text, &origin, endpoint.fields).map_err(Failure::new)?;
-    // Of a body in which nothing is left something would be created that nobody asked for.
-    let is_hollow = !endpoint.repeatable && body.is_empty();
+    // Of a body in which nothing is left something would be created that nobody asked for, or nothing would change.
+    let is_hollow = body.is_empty() && (!endpoint.repeatable || matches!(endpoint.verb, Verb::Patch | Verb::Put));
     if !flaws.is_empty() && (endpoint.mints || is_hollow) && !arguments::is_on(matches, "lenient") {
         let flaws: Vec<_> = flaws.iter().map(ToString::to_string).collect();
-        let known: Vec<_> = endpoint.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name).collect();
-        let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n")))
-            .hint(format!("It takes: {}", known.join(", ")));
+        let failure = Failure::new(format!("nothing was sent, because --json holds what this call does not take:\n{}", flaws.join("\n"))).hint(takes(endpoint));
         let way = "To send it without these fields, as the official CLI does, add --lenient";
         return Err(if endpoint.mints { failure.hint(way) } else { failure }.into());
     }
@@ -498,7 +505,7 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
     let mut sighting = Sighting::of(endpoint);
     let mut whole = request.query.iter().all(|(key, _)| key == "page_size");
     let reach = if *limit == usize::MAX { Reach::All } else { Reach::Part };
-    workspace.pages(request, list.items, reach, |page| {
+    let outcome = workspace.pages(request, list.items, reach, |page| {
         listed += page.items.len();
         for listed in &page.items {
             if shown == *limit {
@@ -530,7 +537,14 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
         let goes_on = context.ui.flush()? == Audience::Listening && shown < *limit;
         whole &= goes_on;
         Ok(goes_on)
-    })?;
+    });
+    if let Err(error) = outcome {
+        if as_json && shown > 0 {
+            // The array stays open, so that nobody takes a part for the whole.
+            context.ui.out("\n");
+        }
+        return Err(if listed == 0 { error } else { error.context(format!("the list broke off after {listed} items")) });
+    }
     if as_json {
         context.ui.out(array.end());
     } else if shown == 0 && context.ui.talks_to_terminal() && context.ui.flush()? == Audience::Listening {

@@ -229,7 +229,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What is sent is JSON with the keys that were typed; nothing that was typed is lost without a flaw that says where it stands.
+        #[test]
+        fn nothing_typed_is_lost_in_silence(
+            text in crate::json::any_nearly_json(),
+            typed in prop::collection::vec((prop::sample::select(vec!["comment", "lifetime_seconds", "autoscope_enabled", "scopes", "nope", "\\u0063omment"]), crate::json::any_nearly_json()), 0..5),
+        ) {
+            let object = format!("{{{}}}", typed.iter().map(|(key, value)| format!("\"{key}\": {value}\n")).collect::<Vec<_>>().join(","));
+            for text in [text, object] {
+                let Ok((body, flaws)) = check(&text, "(inline)", &fields()) else { continue };
+                let whole: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(&text).expect("an object");
+                let sent: Vec<&str> = body.iter().map(|(key, _)| key.as_str()).collect();
+                for (key, value) in &body {
+                    prop_assert!(whole.contains_key(key) && serde_json::from_str::<&RawValue>(value).is_ok(), "{}", text);
+                }
+                for (key, value) in whole.iter().filter(|(_, value)| value.get() != "null") {
+                    prop_assert!(sent.contains(&key.as_str()) || !flaws.is_empty(), "{}: {} in {}", key, value, text);
+                }
+                for flaw in &flaws {
+                    let line = text.split('\n').nth(flaw.line - 1);
+                    prop_assert!(line.is_some_and(|line| (1..=line.chars().count() + 1).contains(&flaw.column)), "{} in {}", flaw, text);
+                }
+            }
+        }
+    }
 
     fn fields() -> Vec<Field> {
         vec![

@@ -106,19 +106,19 @@ static ROOT: &[Node] = &[
     Node::Group(&ACCOUNT),
     Node::Group(&api::GROUP),
     Node::Group(&auth::GROUP),
-    Node::Command(&configure::COMMAND),
     Node::Api(rest::GROUPS[0]),
+    Node::Group(&completion::GROUP),
+    Node::Command(&configure::COMMAND),
     Node::Api(rest::GROUPS[1]),
     Node::Api(rest::GROUPS[2]),
+    Node::Command(&help::COMMAND),
     Node::Api(rest::GROUPS[3]),
+    Node::Command(&psql::COMMAND),
     Node::Api(rest::GROUPS[4]),
-    Node::Api(rest::GROUPS[5]),
-    Node::Api(rest::GROUPS[6]),
     #[cfg(unix)]
     Node::Group(&session::GROUP),
-    Node::Group(&completion::GROUP),
-    Node::Command(&help::COMMAND),
-    Node::Command(&psql::COMMAND),
+    Node::Api(rest::GROUPS[5]),
+    Node::Api(rest::GROUPS[6]),
     Node::Command(&version::COMMAND),
 ];
 
@@ -382,6 +382,14 @@ mod tests {
         let mut words = Vec::new();
         every_node(ROOT, &mut |node| words.push(node.name()));
         command_line(&words, Others::Listed).debug_assert();
+    }
+
+    #[test]
+    fn what_a_newcomer_looks_through_has_the_order_of_the_alphabet() {
+        assert!(ROOT.is_sorted_by_key(|node| node.name()));
+        for group in [&auth::GROUP, &api::GROUP, &completion::GROUP] {
+            assert!(group.commands.is_sorted_by_key(|node| node.name()), "{}", group.name);
+        }
     }
 
     #[test]

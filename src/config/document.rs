@@ -680,7 +680,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2_000), max_global_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn an_edit_is_read_back_and_leaves_all_other_lines(file in any_file(), section in "(DEFAULT|a|b|new)", value in "[!-~]{1,12}") {

@@ -102,6 +102,8 @@ impl ProfileFile {
             return Ok(document.as_ref());
         }
         let document = match &self.path {
+            // Compat: every reader finds it empty, and jobs name it to say that there are no profiles.
+            Some(path) if path == Path::new("/dev/null") => None,
             Some(path) => read(path)?,
             None => None,
         };

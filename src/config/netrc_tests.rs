@@ -191,4 +191,14 @@ proptest::proptest! {
         proptest::prop_assert!(netrc.remove("h.example", "token").expect("removable"));
         proptest::prop_assert!(netrc.find("h.example", Some("token")).expect("no fault").is_none());
     }
+
+    #[test]
+    fn no_bytes_are_too_odd(bytes in proptest::collection::vec(proptest::prop_oneof![4 => proptest::sample::select(b"machine login password default macdef #\"\\\r\n\t\x0b\0".to_vec()), 1 => proptest::num::u8::ANY], 0..200)) {
+        let Ok(mut netrc) = Netrc::parse(bytes.clone()) else { return Ok(()) };
+        let _looked_for = (netrc.logins("a").count(), netrc.default_login().is_some(), netrc.find("a", None).is_ok());
+        // What is not there cannot be removed, and nothing changes.
+        if let Ok(false) = netrc.remove("h.example", "token") {
+            proptest::prop_assert_eq!(&netrc.bytes[..], &bytes[..]);
+        }
+    }
 }

@@ -344,7 +344,8 @@ impl Client {
         if request.path.split(['/', '?', '#']).any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")) {
             return Err(Failure::new(format!("{} is no path on {}: . and .. cannot be part of it", crate::text::quoted(&request.path), self.host)));
         }
-        let mut url = Url::parse(&format!("{}{}", self.host, request.path)).map_err(|_| refuse())?;
+        let mut url =
+            Url::parse(&format!("{}{}", self.host, request.path)).map_err(|_| Failure::new(format!("{} has a name that cannot be read", self.host)))?;
         if url.origin().ascii_serialization() != self.host.as_str() || !url.username().is_empty() {
             return Err(refuse());
         }

@@ -150,7 +150,27 @@ fn shared(left: &str, right: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Wherever and however often a secret is echoed, nothing of it that tells is left, and the rest stays.
+        #[test]
+        fn no_echo_gets_through(token in "[A-Za-z0-9._~+-]{16,60}", around in prop::collection::vec("[ :{}\",é]{1,12}", 1..5), cut in 12..60_usize) {
+            let secrets = bearer(&token);
+            let mut encoded = Vec::new();
+            push_form_encoded(&mut encoded, &token);
+            let encoded = String::from_utf8(encoded).expect("ASCII");
+            for form in [&token, &encoded, &base64::prelude::BASE64_STANDARD_NO_PAD.encode(&token), &token[..cut.min(token.len())]] {
+                let hidden = secrets.hide(&around.join(form)).into_owned();
+                prop_assert!(!hidden.contains(&form[..TELLING]) && !secrets.are_in(&hidden), "{}", hidden);
+            }
+            let innocent = around.join(" ");
+            prop_assume!(!secrets.are_in(&innocent));
+            prop_assert_eq!(secrets.hide(&innocent), &*innocent);
+        }
+    }
 
     fn bearer(token: &str) -> Secrets {
         Secrets::of(&[("Authorization", Secret::new(format!("Bearer {token}")))], &Body::Empty)

@@ -118,6 +118,8 @@ fn asked_wait(value: &str, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const POLICY: Policy = Policy { budget: Duration::from_secs(300), backoff: Duration::from_millis(250) };
@@ -152,6 +154,28 @@ mod tests {
             ("\u{1b}[2J", 250),
         ] {
             assert_eq!(wait(refused(429, Some(value)), Repeat::Freely, 0), Some(Duration::from_millis(expected)), "{value:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the header says, the wait is bounded, and what the service will not do twice is not sent twice.
+        #[test]
+        fn no_retry_after_keeps_anybody_waiting(value in "[0-9]{0,40}|[ -~]{0,40}|.{0,20}|(Mon|Sun), [0-9]{1,2} (Nov|Dec) [0-9]{4,5} [0-9]{2}:[0-9]{2}:[0-9]{2} (GMT|UTC|[+-][0-9]{4})", status in 400..600_u16, repeats in 0..40_u32, random: u32) {
+            let at = |repeat| POLICY.wait(refused(status, Some(&value)), repeat, Progress { repeats, elapsed: Duration::ZERO }, now(), random);
+            for wait in [at(Repeat::Freely), at(Repeat::OnlyIfRefused)].into_iter().flatten() {
+                prop_assert!(wait <= LONGEST_WAIT);
+            }
+            prop_assert!(at(Repeat::OnlyIfRefused).is_none() || matches!(status, 429 | 503));
+        }
+
+        /// Seconds and dates are both understood, and mean the same.
+        #[test]
+        fn a_number_and_a_date_are_waited_for(seconds in 1..60_u64) {
+            let until = now() + Duration::from_secs(seconds);
+            let date = until.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            for value in [seconds.to_string(), date] {
+                prop_assert_eq!(wait(refused(429, Some(&value)), Repeat::OnlyIfRefused, 0), Some(Duration::from_secs(seconds)), "{}", value);
+            }
         }
     }
 

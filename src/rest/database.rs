@@ -396,7 +396,7 @@ static GENERATE_DATABASE_CREDENTIAL: Endpoint = Endpoint {
     examples: &[
         "databricks database generate-database-credential my-instance",
         "databricks database generate-database-credential --request-id $(uuidgen) --json '{\"instance_names\": [\"db-instance-name\"]}'",
-        "PGPASSWORD=$(databricks database generate-database-credential my-instance | jq -r .token) psql \"host=... sslmode=require\"",
+        "PGPASSWORD=$(databricks database generate-database-credential my-instance | jq -r .token) psql \"host=... sslmode=verify-full sslrootcert=system\"",
     ],
     verb: Verb::Post,
     path: "/api/2.0/database/credentials",

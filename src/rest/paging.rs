@@ -272,7 +272,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
         /// Whatever the scanner makes a page of is the page that serde reads; and it leaves none to serde that is plain.
         #[test]
         fn both_readers_see_the_same_page(text in any_nearly_json(), key in prop::sample::select(vec![None, Some("items"), Some("a")]), keys in any::<bool>()) {

@@ -318,7 +318,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn both_readers_find_the_same(values in prop::collection::vec(crate::json::any_nearly_json(), 3), keys in prop::sample::select(vec![("a", "b"), ("b", "a"), ("a", "a"), ("\\u0061", "z")]), shape in 0..5) {

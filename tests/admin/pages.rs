@@ -1,8 +1,8 @@
 //! `api get --paginate`.
 
 use super::{binary, measured, stderr_of};
-use crate::harness::Home;
-use crate::workspace::{Fault, Response};
+use crate::harness::{Home, profile};
+use crate::workspace::{Fault, Response, Workspace};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
@@ -136,6 +136,34 @@ fn a_list_that_breaks_off_says_where() {
     // Without a first item it is an error like any other.
     workspace.order(Fault::on("GET", THINGS).reply(Response::refusal(403, "Invalid access token.")));
     home.run(words).fails().notes("Error: Invalid access token.\n");
+}
+
+#[test]
+fn the_lists_of_commands_say_it_too() {
+    let home = Home::new();
+    let workspace = home.joins(Workspace::builder().clusters(250).start());
+    home.write_config(profile("DEFAULT", workspace.url(), workspace.token()));
+    for (fault, why) in [
+        (Fault::on("GET", "/api/2.1/clusters").after(1).half_body().forever(), "no usable reply from"),
+        (
+            Fault::on("GET", "/api/2.1/clusters").after(1).reply(Response::error(400, "X", "out of order")),
+            "Error: the list broke off after 100 items: out of order\n",
+        ),
+    ] {
+        for (words, rows) in [("clusters list", 101), ("clusters list -o json", 100)] {
+            workspace.clear_faults();
+            workspace.order(fault.clone());
+            let outcome = home.run(words);
+            assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+            outcome.says("Error: the list broke off after 100 items: ").says(why);
+            let shown = if words.ends_with("json") {
+                serde_json::from_str::<Value>(&format!("{}]", outcome.stdout)).unwrap().as_array().unwrap().len()
+            } else {
+                outcome.stdout.lines().count()
+            };
+            assert_eq!(shown, rows, "{outcome}");
+        }
+    }
 }
 
 #[test]

@@ -66,6 +66,11 @@ const PROFILES: &[&str] = &["auth", "profiles", "--skip-validate"];
 const DESCRIBE: &[&str] = &["auth", "describe", "--offline", "--profile", "b"];
 const CONFIGURE: &[&str] = &["configure", "--host", "https://a.example", "--profile", "DEFAULT"];
 
+const INSTALL: &[&str] = &["completion", "install", "--shell", "bash", "--auto-approve"];
+const STATUS: &[&str] = &["completion", "status", "--shell", "bash"];
+const BASHRC: &str = "# mine\nexport X=1\n";
+const INSTALLED: &str = "# mine\n# BEGIN databricks-cli completion\neval \"$(databricks completion bash)\"\n# END databricks-cli completion\nexport X=1\n";
+
 const STORIES: &[Story] = &[
     Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", file: CONFIG, before: Some(BEFORE), next: PROFILES, linked: false },
     Story { arguments: CONFIGURE, stdin: "dapi-new-secret\n", file: CONFIG, before: None, next: PROFILES, linked: false },
@@ -74,6 +79,15 @@ const STORIES: &[Story] = &[
     Story { arguments: &["auth", "netrc", "--profile", "b"], stdin: "", file: ".netrc", before: Some(NETRC), next: DESCRIBE, linked: false },
     Story { arguments: &["auth", "netrc", "--profile", "b"], stdin: "", file: ".netrc", before: None, next: DESCRIBE, linked: true },
     Story { arguments: &["auth", "netrc", "remove", "--profile", "DEFAULT"], stdin: "", file: ".netrc", before: Some(NETRC), next: DESCRIBE, linked: false },
+    Story { arguments: INSTALL, stdin: "", file: ".bashrc", before: Some(BASHRC), next: STATUS, linked: true },
+    Story {
+        arguments: &["completion", "uninstall", "--shell", "bash", "--auto-approve"],
+        stdin: "",
+        file: ".bashrc",
+        before: Some(INSTALLED),
+        next: STATUS,
+        linked: false,
+    },
 ];
 
 impl Story {

@@ -13,6 +13,7 @@ mod disk;
 mod edits;
 mod escapes;
 mod exposure;
+mod hardened;
 mod hostile_replies;
 mod injection;
 mod interrupted;

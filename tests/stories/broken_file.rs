@@ -86,6 +86,10 @@ fn what_is_no_file_is_said_and_never_waited_for() {
         let outcome = home.command("configure --host https://h.example").stdin("dapi-x\n").env("DATABRICKS_CONFIG_FILE", other).run();
         outcome.fails().says(other).within(Duration::from_secs(2));
     }
+    // The one that jobs name to say that there are no profiles has none.
+    let outcome = home.command("auth token --host https://h.example").env("DATABRICKS_CONFIG_FILE", "/dev/null").run();
+    outcome.fails().says("databricks OAuth is not configured for this host").lacks("regular file");
+    home.command("tokens list -p x").env("DATABRICKS_CONFIG_FILE", "/dev/null").run().fails().says("Config: profile=x, config_file=/dev/null");
     // The environment alone needs no file, whatever lies there.
     let workspace = home.joins(Workspace::start());
     home.command("current-user me").env("DATABRICKS_HOST", workspace.url()).env("DATABRICKS_TOKEN", workspace.token()).run().ok().notes("");

@@ -280,6 +280,8 @@ fn debug_output_shows_requests_without_secrets() {
     home.command("tokens create --debug --log-file").reveals().run().fails();
     home.command(["tokens", "create", "--debug", "--log-file", log.to_str().unwrap()]).reveals().run().ok();
     assert!(std::fs::read_to_string(&log).unwrap().contains("/api/2.0/token/create"));
+    // As a variable of a script that is not set.
+    home.run(["tokens", "list", "--debug", "--log-file", ""]).ok().says("/api/2.0/token/list");
     // A server that repeats what it was sent.
     workspace.order(Fault::on("GET", "/").reply(crate::workspace::Response::error(400, "BAD", &format!("bad header: Bearer {}", workspace.token()))));
     home.run("tokens list --debug").fails().lacks(workspace.token());

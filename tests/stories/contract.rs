@@ -295,7 +295,7 @@ fn pages_are_walked_and_a_limit_ends_the_walk() {
     assert_eq!(workspace.requests().len(), 1);
     assert_eq!(workspace.requests()[0].query("page_size"), Some("5"));
     workspace.clear_requests();
-    home.run("clusters list --cluster-states RUNNING,PENDING --is-pinned --policy-id p --limit 1").ok();
+    home.run("clusters list --cluster-states RUNNING,,PENDING, --is-pinned --policy-id p --limit 1").ok();
     let query = &workspace.requests()[0].query;
     let states: Vec<_> = query.iter().filter(|(name, _)| name == "filter_by.cluster_states").map(|(_, value)| value.as_str()).collect();
     assert_eq!(states, ["RUNNING", "PENDING"]);
@@ -347,6 +347,17 @@ fn an_invalid_token_is_told_with_who_asked_whom() {
         "Error: You may not.\n\nHost:      {}\nAuth type: Personal Access Token (pat)\n\nNext steps:\n  - Verify you have the required permissions for this operation\n  - Check your identity: databricks auth describe\n  - Consider setting up a profile: databricks configure --profile <name>\n",
         workspace.url()
     ));
+
+    // A variable would win over whatever is stored.
+    refusal(401, "Invalid access token.");
+    home.command("tokens list -p bad").env("DATABRICKS_TOKEN", "other").run().fails().says("and store it: databricks configure --profile bad");
+    refusal(401, "Invalid access token.");
+    home.command("tokens list")
+        .env("DATABRICKS_HOST", workspace.url())
+        .env("DATABRICKS_TOKEN", workspace.token())
+        .run()
+        .fails()
+        .says("  - Regenerate your access token (it comes from the DATABRICKS_TOKEN environment variable), or unset DATABRICKS_TOKEN to use a profile\n");
 
     let basic = |run: crate::harness::Run<'_>| {
         run.env("DATABRICKS_HOST", workspace.url()).env("DATABRICKS_USERNAME", workspace.basic_user()).env("DATABRICKS_PASSWORD", "not-the-password").run()
@@ -400,5 +411,37 @@ fn on_a_terminal_with_no_color_nothing_is_asked_either() {
         let outcome = home.typing_with("tokens delete", &variables).end();
         assert_eq!(outcome.status.code(), Some(1), "{outcome}");
         outcome.says("expected to have The ID of the token to be revoked");
+    }
+}
+
+#[test]
+fn e5_data_has_the_same_bytes_whether_a_person_watches_or_not() {
+    let (home, workspace) = Home::signed_in();
+    let words = [
+        "version",
+        "help tokens",
+        "auth profiles",
+        "auth describe",
+        "auth describe -o json",
+        "auth env",
+        "auth env --format sh",
+        "tokens list",
+        "clusters list",
+        "clusters list -o json",
+        "clusters get 1234-567890-a12bcde3",
+        "current-user me",
+        "api get /api/2.1/clusters/list --paginate",
+        "completion bash",
+    ];
+    for words in words {
+        // Only what hands a credential over shows it.
+        let hands_over = words.starts_with("auth env");
+        let run = home.command(words);
+        let piped = if hands_over { run.reveals().run() } else { run.run() };
+        home.typing_script(&format!("databricks {words} > data")).end().ok().lacks("\u{1b}[").lacks(workspace.token());
+        let watched = std::fs::read_to_string(home.work().join("data")).unwrap();
+        assert_eq!(watched, piped.ok().stdout, "{words}");
+        assert_eq!(watched.contains(workspace.token()), hands_over, "{words}");
+        std::fs::remove_file(home.work().join("data")).unwrap();
     }
 }

@@ -149,7 +149,13 @@ fn ids_stand_in_the_json_or_beside_the_command_but_not_in_both() {
 fn an_update_without_a_body_is_refused() {
     let (home, workspace) = minting();
     let outcome = home.run(["tokens", "update", workspace.token_id()]);
-    outcome.fails().notes("Error: please provide command input in JSON format by specifying the --json flag\n");
+    outcome.fails().notes("Error: please provide command input in JSON format by specifying the --json flag\nHint: It takes: token, update_mask\n");
+    // A body of which nothing is left is told as such.
+    home.run(["tokens", "update", "x", "--json", r#"{"comment": "y"}"#])
+        .fails()
+        .says("nothing was sent")
+        .says("unknown field: comment")
+        .says("Hint: It takes: token, update_mask\n");
     assert!(workspace.requests().is_empty());
     home.run(["tokens", "update", "--json", "{}"]).error("expected to have The SHA-256 hash of the token to be updated");
     // An id is one segment of the path, whatever it holds.

@@ -144,8 +144,107 @@ fn without_a_file_there_are_no_profiles() {
 }
 
 #[test]
+fn what_names_no_workspace_is_told_in_one_line() {
+    let home = Home::new();
+    let hint = |words: &str, variables: &[(&str, &str)]| {
+        let outcome = variables.iter().fold(home.command(words), |run, (name, value)| run.env(name, value)).run();
+        outcome
+            .fails()
+            .says("cannot configure default credentials")
+            .says("databricks configure --host")
+            .says("databricks auth login --host")
+            .lacks("Not set up");
+        outcome.stderr.lines().find(|line| line.contains("No workspace is named")).unwrap_or_default().to_owned()
+    };
+    let missing = |place: &dyn std::fmt::Display| format!("Hint: No workspace is named: DATABRICKS_HOST is not set, and there is no {place}");
+    assert_eq!(hint("tokens list", &[]), missing(&home.config_path().display()));
+    assert_eq!(hint("tokens list", &[("DATABRICKS_CONFIG_FILE", "/nowhere/cfg"), ("DATABRICKS_TOKEN", "just-a-token")]), missing(&"/nowhere/cfg"));
+    home.write_config("[a]\ntoken = t\n[b]\nhost = https://b.example\n");
+    assert!(hint("tokens list -p a", &[]).ends_with("profile \"a\" has no host"));
+    assert!(hint("tokens list", &[]).ends_with("has neither a default profile nor a host in [DEFAULT]; to choose a profile: --profile"));
+    // Where there is one, what each auth type lacks is what counts.
+    home.run("tokens list -p b").fails().says("Not set up: pat (token is not set)").lacks("No workspace is named");
+}
+
+#[test]
+fn every_command_knows_the_file_of_the_variable_and_needs_no_home_that_can_be_written() {
+    let (home, workspace) = Home::signed_in();
+    let elsewhere = home.work().join("elsewhere.cfg");
+    home.store(&elsewhere);
+    home.write(&elsewhere, home.config().replace("[DEFAULT]", "[only]") + "[__settings__]\ndefault_profile = only\n");
+    crate::harness::set_mode(&elsewhere, 0o600);
+    std::fs::remove_file(home.config_path()).unwrap();
+    let run = |words: &str| home.command(words).env("DATABRICKS_CONFIG_FILE", &elsewhere).env("HOME", "/proc/nobody").stdin("dapi-new\n").reveals().run();
+    for words in [
+        "tokens create --comment x",
+        "tokens list",
+        "clusters list",
+        "clusters get 1234-567890-a12bcde3",
+        "clusters spark-versions",
+        "current-user me",
+        "database generate-database-credential my-instance",
+        "token-management list",
+        "api get /api/2.0/token/list",
+        "auth describe",
+        "auth explain",
+        "auth env -p only",
+        "auth headers",
+        "auth profiles",
+        "auth token",
+        "auth switch -p only",
+    ] {
+        run(words).ok();
+    }
+    assert!(run("__complete tokens list --profile=").ok().stdout.starts_with("only\t"));
+    run(&format!("configure --host {} -p second", workspace.url())).ok();
+    assert!(std::fs::read_to_string(&elsewhere).unwrap().contains("[second]\n"));
+    assert_eq!(home.files(), [""; 0], "something is in the home that was not named");
+}
+
+#[test]
+fn an_address_that_is_none_is_told_once_and_with_its_place() {
+    let home = Home::new();
+    home.write_config("[a]\nhost = http://a.example\ntoken = t\n[b]\nhost = https://b.example\nauth_type = pat\ntoken = t\n");
+    for (words, place) in [
+        ("tokens list -p a", "profile \"a\""),
+        ("auth token -p a", "profile \"a\""),
+        ("tokens list -p b", "DATABRICKS_HOST"),
+        ("auth env -p a", "profile \"a\""),
+    ] {
+        home.write_config(home.config().replace("https://b.example", ""));
+        let outcome = home.command(words).env("DATABRICKS_HOST", "http://a.example").run();
+        outcome
+            .fails()
+            .says("Error: \"http://a.example\" is not a workspace host")
+            .says("Hint: Try: --host https://a.example\n")
+            .says(&format!("comes from the {place}"));
+        assert_eq!(outcome.stderr.matches("is not a workspace host").count(), 1, "{outcome}");
+    }
+}
+
+#[test]
+fn the_console_of_an_account_is_no_workspace() {
+    let home = Home::new();
+    home.write_config("[acc]\nhost = https://accounts.cloud.databricks.com\naccount_id = a-1\ntoken = t\n[ids]\naccount_id = a-1\n");
+    let wanted = "Error: profile \"acc\" has no workspace_id set (account-only); this command requires a workspace. Edit the profile to set workspace_id to a real ID, or pass --profile with a workspace-scoped profile\n";
+    for words in ["tokens list", "current-user me", "clusters get x", "database generate-database-credential x"] {
+        home.run(format!("{words} -p acc").as_str()).fails().notes(wanted);
+    }
+    home.command("tokens list")
+        .env("DATABRICKS_HOST", "accounts.azuredatabricks.net")
+        .env("DATABRICKS_TOKEN", "t")
+        .run()
+        .fails()
+        .says("Error: the host has no workspace_id set");
+    home.run("auth switch -p ids").fails().says("Error: profile \"ids\" not found\nHint: It stands in ").lacks("Did you mean");
+}
+
+#[test]
 fn the_default_is_switched() {
     let (home, a, b) = two();
+    home.run(["auth", "switch", "--host", b.url()]).ok().prints("").notes("Default profile set to \"b\".\n");
+    home.run(["auth", "switch", "--host", a.url()]).ok().prints("").notes("Default profile set to \"a\".\n");
+    home.run(["auth", "switch", "--host", a.url(), "-p", "b"]).fails().says("conflicts with --host");
     home.run("auth switch -p b").ok().prints("").notes("Default profile set to \"b\".\n");
     assert!(home.config().starts_with("[__settings__]\ndefault_profile = b\n\n[a]\n"), "{}", home.config());
     assert_eq!(reached(&home, &a, &b, "current-user me", &[]).0, "b");

@@ -333,7 +333,50 @@ fn without_secrets(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whatever `az` prints, a token that is taken can be sent and lives, and no error shows what may be one.
+        #[test]
+        fn any_output_gives_a_usable_token_or_an_error_without_it(
+            text in crate::json::any_nearly_json(),
+            token in "[!-~]{20,60}|[ -~]{20,30}|.{0,10}",
+            fields in prop::collection::vec((prop::sample::select(vec!["tokenType", "expires_on", "expiresOn", "tenant", "accessToken"]), crate::json::any_nearly_json()), 0..5),
+            date in "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{0,9})?",
+            wanted in prop::option::of("[0-9a-f-]{36}"),
+        ) {
+            let mut object = format!("{{\"accessToken\":{},\"expiresOn\":\"{date}\"", Value::from(&*token));
+            for (name, value) in &fields {
+                object += &format!(",\"{name}\":{value}");
+            }
+            object.push('}');
+            let (settings, env) = (Settings::of_values(&[]), Env::default());
+            let ports = Ports { env: &env, options: &|| unreachable!("nobody is asked"), storage: &|| unreachable!("nothing is kept"), want: crate::auth::Want::USUAL };
+            let asking =
+                Asking { settings: &settings, host: None, ports: &ports, az: OnceCell::new(), kind: OnceCell::new(), tenant: OnceCell::new(), started: OnceCell::new() };
+            for printed in [&text, &object] {
+                match asking.read(printed.as_bytes(), wanted.as_deref()) {
+                    Ok(found) => {
+                        prop_assert!(!found.access_token.is_empty() && found.access_token.expose().bytes().all(|b| b.is_ascii_graphic()));
+                        prop_assert!(found.expiry.is_some_and(|expiry| expiry > clock::now() - SignedDuration::from_secs(60)));
+                        prop_assert!(!found.token_type.contains(text::is_unsafe));
+                    }
+                    Err(error) => prop_assert!(token.len() < 20 || !format!("{error:#}").contains(token.trim()), "{:#}", error),
+                }
+            }
+        }
+
+        /// A complaint is one short line, and holds no word that is as long as a token.
+        #[test]
+        fn any_complaint_is_short_and_safe(stderr in "(.{0,40}\n?|ERROR: |WARNING: |eyJ[A-Za-z0-9_-]{1,80}\\.|[A-Za-z0-9~._-]{38,80}| ){0,12}") {
+            let said = complaint(&stderr);
+            prop_assert!(said.chars().count() <= 10 * LONGEST_COMPLAINT && !said.contains(text::is_unsafe));
+            // An escape such as `\t` may lend a letter to the word behind it.
+            prop_assert!(said.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.~+".contains(c))).all(|word| word.len() <= 38), "{}", said);
+        }
+    }
 
     #[test]
     fn complaints_are_short_safe_and_without_tokens() {

@@ -113,7 +113,39 @@ pub(crate) fn claims(token: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Claims come back as they were put in, and what is no token has none.
+        #[test]
+        fn claims_are_what_stands_in_the_middle(claims in crate::json::any_nearly_json(), odd in ".{0,60}|[A-Za-z0-9_.=+/-]{0,60}") {
+            let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&claims));
+            prop_assert_eq!(super::claims(&token), serde_json::from_str(&claims).ok());
+            if let Some(found) = super::claims(&odd) {
+                let middle = URL_SAFE_NO_PAD.decode(odd.split('.').nth(1).expect("a middle")).expect("base64");
+                prop_assert_eq!(Some(found), serde_json::from_slice(&middle).ok());
+            }
+            let _none_of_these_panics = (expiry_claim(&token), expiry_claim(&odd), claim(&odd, "tid"));
+        }
+
+        /// Whatever a token endpoint sends, a token is neither empty nor one that lives for ever, and its two ends agree.
+        #[test]
+        fn any_reply_gives_a_token_that_makes_sense_or_none(
+            body in crate::json::any_nearly_json(),
+            fields in prop::collection::vec((prop::sample::select(vec!["access_token", "token_type", "refresh_token", "expires_in", "expires_on", "error"]), crate::json::any_nearly_json()), 0..6),
+            now in 0..4_000_000_000_i64,
+        ) {
+            let object = format!("{{{}}}", fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect::<Vec<_>>().join(","));
+            for text in [body, object] {
+                let Ok(Ok(token)) = read(text.as_bytes(), at(now)) else { continue };
+                let life = token.expires_in.expect("a life");
+                prop_assert!(!token.access_token.is_empty() && (1..=LONGEST_LIFE).contains(&life), "{}", text);
+                prop_assert_eq!(token.expiry.map(|expiry| expiry.as_second() - now), Some(life));
+            }
+        }
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("an instant")

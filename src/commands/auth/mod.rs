@@ -40,9 +40,9 @@ pub(crate) static GROUP: Group = Group {
         #[cfg(unix)]
         Node::Command(&exec::COMMAND),
         Node::Command(&explain::COMMAND),
+        Node::Command(&headers::COMMAND),
         Node::Command(&login::COMMAND),
         Node::Command(&logout::COMMAND),
-        Node::Command(&headers::COMMAND),
         Node::Command(&netrc::COMMAND),
         Node::Command(&profiles::COMMAND),
         #[cfg(unix)]

@@ -5,6 +5,7 @@ use clap::ArgMatches;
 
 use crate::commands::{Arity, Command};
 use crate::config::attributes::Attr;
+use crate::config::plain::SETTINGS_SECTION;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::text;
@@ -23,7 +24,7 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
+fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let path = context.file.path()?.display();
     if context.file.document()?.is_none() {
         return Err(Failure::new(format!(
@@ -32,8 +33,8 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
         .into());
     }
     let profiles: Vec<_> = context.file.profiles()?.into_iter().filter(|profile| profile.get(Attr::Host).is_some()).collect();
-    let name = match &context.globals.profile {
-        Some(name) => name.as_str(),
+    let name = match super::selection(context, matches)?.profile {
+        Some(name) => name,
         None if !context.ui.can_prompt() => {
             return Err(Failure::new("the command is being run in a non-interactive environment, please specify a profile using --profile").into());
         }
@@ -44,15 +45,18 @@ fn run(context: &Context<'_>, _: &ArgMatches) -> Result<()> {
             };
             let choices: Vec<_> = profiles.iter().map(|profile| Choice::new(profile.name).detail(profile.get(Attr::Host).unwrap_or_default())).collect();
             let chosen = context.ui.prompter().choose(&label, &choices, true)?;
-            profiles.get(chosen).map_or("", |profile| profile.name)
+            profiles.get(chosen).map_or(String::new(), |profile| profile.name.to_owned())
         }
     };
     if !profiles.iter().any(|profile| profile.name == name) {
-        let failure = Failure::new(format!("profile {} not found", text::quoted(name)));
-        let hint = crate::config::file::hint_of_profiles(&context.file, name);
+        let failure = Failure::new(format!("profile {} not found", text::quoted(&name)));
+        let hint = match context.file.section(&name)? {
+            Some(_) if name != SETTINGS_SECTION => Some(format!("It stands in {path}, but without a host: no workspace could be the default")),
+            _ => crate::config::file::hint_of_profiles(&context.file, &name),
+        };
         return Err(hint.into_iter().fold(failure, Failure::hint).into());
     }
-    context.file.set_default_profile(name)?;
-    context.ui.note(&format!("Default profile set to {}.", text::quoted(name)));
+    context.file.set_default_profile(&name)?;
+    context.ui.note(&format!("Default profile set to {}.", text::quoted(&name)));
     Ok(())
 }

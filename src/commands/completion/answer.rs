@@ -300,3 +300,81 @@ fn hosts(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
         offer.add(host, names);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Words of command lines, whole and cut, and what no command line should hold.
+    fn any_word() -> impl Strategy<Value = String> {
+        let known = vec![
+            "tokens",
+            "revoke",
+            "delete",
+            "auth",
+            "env",
+            "api",
+            "get",
+            "clusters",
+            "help",
+            "completion",
+            "account",
+            "service-principal-secrets",
+            "session",
+            "start",
+            "--profile",
+            "-p",
+            "-p=",
+            "--profile=a",
+            "-pa",
+            "-o",
+            "-ojson",
+            "--format",
+            "--format=",
+            "--json",
+            "--limit",
+            "--debug",
+            "--debug=",
+            "--host=https://",
+            "--",
+            "-",
+            "--=",
+            "-=",
+            "",
+            "=",
+            "/api/2.0/",
+            "nope",
+            "environment",
+            "-vh",
+            "-é",
+            "__complete",
+        ];
+        prop_oneof![6 => prop::sample::select(known).prop_map(ToOwned::to_owned), 1 => ".{0,8}", 1 => "-{0,3}[a-zé=-]{0,6}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever stands on the line, the answer is one that scripts can take apart: safe lines that go on with what was typed, and a directive at the end.
+        #[test]
+        fn any_line_is_answered_in_the_protocol(words in prop::collection::vec(any_word(), 1..7), descriptions: bool) {
+            let command = if descriptions { WITH_DESCRIPTIONS } else { WITHOUT_DESCRIPTIONS };
+            let arguments: Vec<String> = ["databricks", command].map(ToOwned::to_owned).into_iter().chain(words.clone()).collect();
+            let ui = Ui::captured();
+            answer(&Env::default(), &ui, &arguments).expect("it is for us").expect("an answer");
+            let shown = ui.stdout();
+            let mut lines: Vec<&str> = shown.lines().collect();
+            prop_assert!(matches!(lines.pop(), Some(":4" | ":0")), "{:?}: {}", words, shown);
+            let typed = words.last().expect("a word");
+            for line in lines {
+                let (value, about) = line.split_once('\t').unwrap_or((line, ""));
+                prop_assert!(!value.is_empty() && text::is_safe(value) && text::is_safe(about) && (descriptions || about.is_empty()), "{:?}: {}", words, line);
+                // Behind `--flag=` the value alone is the answer.
+                let open = typed.split_once('=').map_or(typed.as_str(), |(_, value)| value);
+                prop_assert!(value.starts_with(typed.as_str()) || value.starts_with(open), "{:?}: {}", words, line);
+            }
+        }
+    }
+}
