@@ -6,8 +6,9 @@ use crate::auth::methods::{FOREIGN, databricks_cli};
 use crate::auth::session::NoSignIn;
 use crate::auth::{self, Credential, METHODS, Method, Ports, Skip};
 use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::file::ProfileFile;
 use crate::config::settings::{Settings, UNIFIED_AUTH_PAGE};
-use crate::env::Env;
+use crate::env::{Env, HOST};
 use crate::error::Failure;
 use crate::host::Host;
 use crate::http::{ApiError, NetworkError};
@@ -60,7 +61,7 @@ pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec
     }
     let failure = nothing_applies(settings, env, attempts);
     let signed_out = !attempts.is_empty() && attempts.iter().all(|attempt| attempt.not_set_up);
-    let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty());
+    let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty() && attempt.method.name != databricks_cli::METHOD.name);
     let beside =
         beside.flat_map(|attempt| std::iter::once(format!("{} did not work: {}", attempt.method.name, attempt.reason)).chain(attempt.hints.iter().cloned()));
     Err(failure.marked(Unconfigured { signed_out, beside: beside.collect() }).into())
@@ -100,7 +101,8 @@ impl Attempt {
     fn of(method: &'static Method, error: &anyhow::Error) -> Self {
         let reason = text::one_line(&format!("{error:#}")).into_owned();
         let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<NetworkError>().map(NetworkError::failure));
-        let hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
+        let mut hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
+        hints.extend(error.downcast_ref::<NoSignIn>().map(|none| format!("To sign in: {}", none.login)));
         Self { method, reason, hints, not_set_up: is_not_set_up(error) }
     }
 }
@@ -227,6 +229,17 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         "default auth: cannot configure default credentials, please check {UNIFIED_AUTH_PAGE} to configure credentials for your preferred authentication method{}",
         settings.summary()
     ));
+    let file = ProfileFile::locate(env);
+    if let (Ok(document), Ok(path)) = (file.document(), file.path()) {
+        let path = path.display();
+        failure = match (settings.text(Attr::Profile), document) {
+            (Some(name), None) => failure.hint(format!("There is no profile file {path}, and so no profile {}", text::quoted(name))),
+            (None, Some(_)) if env.get(HOST).is_some() => {
+                failure.hint(format!("The profile file {path} is skipped, because {HOST} is set and nothing names a profile. To use one: --profile NAME"))
+            }
+            _ => failure,
+        };
+    }
     for Attempt { method, reason, hints, .. } in attempts {
         failure = failure.hint(format!("{} did not work: {reason}", method.name));
         failure = hints.iter().fold(failure, |failure, hint| failure.hint(hint.clone()));
@@ -237,7 +250,7 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
     if !lacking.is_empty() {
         failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
     }
-    failure.hint("To set up a profile: databricks configure --host https://<workspace> --profile <name>")
+    failure.hint("To set up a profile: databricks auth login --host https://<workspace> --profile <name>; with a token instead of the browser: databricks configure, with the same")
 }
 
 fn with_missing(mut failure: Failure, skip: &Skip) -> Failure {

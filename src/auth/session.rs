@@ -16,6 +16,7 @@ use crate::auth::{Ports, Want};
 use crate::clock;
 use crate::error::Failure;
 use crate::host::Host;
+use crate::http::NetworkError;
 use crate::secret::Secret;
 use crate::signals::Hold;
 use crate::storage::{self, Lock, Opened, Saved, StoredToken};
@@ -59,6 +60,14 @@ impl Living {
 pub(crate) struct NoSignIn {
     /// What to do, in the words that scripts know.
     pub(crate) advice: &'static str,
+    /// The command that signs in; empty where nobody said for whom.
+    pub(crate) login: String,
+}
+
+impl NoSignIn {
+    fn of(ports: &Ports<'_>, opened: &Opened) -> anyhow::Error {
+        Self { advice: storage::miss(ports.env, opened.mode), login: String::new() }.into()
+    }
 }
 
 impl std::fmt::Display for NoSignIn {
@@ -80,11 +89,17 @@ pub(crate) enum Ended {
 
 /// The key of a token that is minted of a secret: names what it is for, and tells secrets apart without telling them.
 pub(crate) fn minted_key(method: &str, host: &Host, parts: &[&str], secret: &Secret) -> String {
-    let mut context = Context::new(&SHA256);
-    context.update(secret.expose().as_bytes());
-    let fingerprint: String = context.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-    format!("{method} {} at {host} #{fingerprint}", parts.join(" "))
+    format!("{method} {} at {host} #{}", parts.join(" "), fingerprint(&[secret.expose()]))
+}
+
+/// Tells texts apart without telling them.
+fn fingerprint(texts: &[&str]) -> String {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The token of a slot, as fresh as it is wanted.
@@ -127,7 +142,7 @@ fn find(slot: &Slot<'_>, opened: &Opened) -> Result<Option<(String, StoredToken)
 
 fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(String, StoredToken)>) -> Result<Living> {
     if slot.spends && held.is_none() {
-        return Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into());
+        return Err(NoSignIn::of(ports, opened));
     }
     let lock = match Lock::acquire(ports.env, slot.lock, PATIENCE) {
         Ok(lock) => lock,
@@ -143,7 +158,7 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
             return Ok(Living::quietly(token.clone()));
         }
     } else if slot.spends {
-        return Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into());
+        return Err(NoSignIn::of(ports, opened));
     }
     let old = held.as_ref().map(|(_, token)| token);
     let spent = old.and_then(|old| old.refresh_token.as_ref());
@@ -155,6 +170,11 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
         return fall_back(held, ports.want, error);
     }
     let key = held.as_ref().map_or(&slot.keys[0], |(key, _)| key);
+    let subject = fingerprint(&[key, old.map_or("", |old| old.access_token.expose()), spent.map_or("", Secret::expose)]);
+    if let Some(error) = lock.left().and_then(|word| failure_of(word, &subject)) {
+        lock.leave(lock.left().unwrap_or_default());
+        return fall_back(held, ports.want, error);
+    }
     // A process that ends between the reply and the store would take the sign-in with it.
     let hold = Hold::new(say);
     match (slot.renew)(old, &hold) {
@@ -182,9 +202,44 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
             {
                 return Ok(Living::quietly(token));
             }
+            lock.leave(&word_of(&error, &subject));
             fall_back(held, ports.want, error)
         }
     }
+}
+
+/// Between the parts of what is left for those who wait.
+const PART: &str = "\u{1f}";
+
+/// What those who wait for the same renewal are told of its failure: they need not ask once more each.
+fn word_of(error: &anyhow::Error, subject: &str) -> String {
+    let ended = match Failure::mark(error) {
+        Some(Ended::SignIn) => "sign-in",
+        Some(Ended::Grant) => "grant",
+        None => "",
+    };
+    let hints = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure)))
+        .flat_map(Failure::hints)
+        .cloned();
+    let parts: Vec<String> = [subject.to_owned(), ended.to_owned(), format!("{error:#}")].into_iter().chain(hints).collect();
+    parts.join(PART)
+}
+
+/// The failure of the one who was waited for, if it was of the same token.
+fn failure_of(word: &str, subject: &str) -> Option<anyhow::Error> {
+    let mut parts = word.split(PART);
+    if parts.next()? != subject {
+        return None;
+    }
+    let (ended, message) = (parts.next()?, parts.next()?);
+    let failure = parts.fold(Failure::new(message), Failure::hint);
+    Some(match ended {
+        "sign-in" => failure.marked(Ended::SignIn).into(),
+        "grant" => failure.marked(Ended::Grant).into(),
+        _ => failure.into(),
+    })
 }
 
 /// To the person at the terminal, if there is one.

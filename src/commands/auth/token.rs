@@ -29,7 +29,7 @@ use crate::ui::prompt::Choice;
 pub(crate) static COMMAND: Command = Command {
     name: "token",
     about: "Print a token that is good now, refreshed if need be, for any auth type",
-    details: "PROFILE is the name of a profile, or a host. A token that lives for five more minutes (or half of its life, if that is less) is printed without asking \
+    details: "PROFILE is the name of a profile, or a host (with --account-id and --workspace-id, where it serves several). A token that lives for five more minutes (or half of its life, if that is less) is printed without asking \
               anybody; otherwise a new one is had, once for all who ask at the same time. No browser is opened without a terminal.\n\n\
               The token goes to standard output: as JSON, or with -o text alone. A personal access token is printed as it is; its JSON says when to ask again.",
     examples: &[
@@ -104,9 +104,10 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
     let unconfigured: Option<&Unconfigured> = Failure::mark(&error);
     let signed_out = unconfigured.filter(|unconfigured| unconfigured.signed_out);
     let is_signed_out = error.is::<NoSignIn>() || Failure::mark(&error) == Some(&Ended::SignIn) || signed_out.is_some();
+    let host = settings.host()?;
+    let profile = host.as_ref().map_or_else(|| settings.text(Attr::Profile), |host| settings.profile_at(host));
+    let place = host.as_ref().map(ToString::to_string).unwrap_or_default();
     if is_signed_out && context.ui.can_prompt() {
-        let host = settings.host()?;
-        let (profile, place) = (settings.text(Attr::Profile), host.as_ref().map(ToString::to_string).unwrap_or_default());
         context.ui.note(&error.to_string());
         if context.ui.prompter().confirm(&format!("Sign in to {place} now?"))? {
             super::login::again(context, profile, host.as_ref(), timeout)?;
@@ -115,14 +116,13 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
         return Err(error);
     }
     let advice = match error.downcast_ref::<NoSignIn>() {
-        Some(NoSignIn { advice }) => Some(*advice),
+        Some(NoSignIn { advice, .. }) => Some(*advice),
         None => signed_out.map(|_| "no cached credentials; run `databricks auth login` to sign in"),
     };
     match advice {
         // Compat: old SDKs go on to other auth types where they find these words.
         Some(advice) => {
-            let host = settings.host()?.map(|host| host.to_string()).unwrap_or_default();
-            let login = settings.text(Attr::Profile).map_or_else(|| format!("--host {host}"), |name| format!("--profile {}", text::one_line(name)));
+            let login = profile.map_or_else(|| format!("--host {place}"), |name| format!("--profile {}", text::one_line(name)));
             let beside = unconfigured.map_or(&[][..], |unconfigured| &unconfigured.beside);
             let failure = Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
                 .hint(format!("To sign in: databricks auth login {login}"));
@@ -317,7 +317,10 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
         .filter(|profile| profile.get(Attr::Host).and_then(|own| Host::parse(&own).ok()).is_some_and(|own| own == host))
         .filter(|profile| agrees(profile, Attr::AccountId, account.as_ref()) && agrees(profile, Attr::WorkspaceId, workspace.as_ref()))
         .collect();
-    match meant.as_slice() {
+    // A profile of the very workspace is nearer than one of its whole account.
+    let exact: Vec<&Profile<'_>> =
+        meant.iter().copied().filter(|profile| workspace.as_deref().is_some_and(|id| profile.get(Attr::WorkspaceId).is_some_and(|own| own == id))).collect();
+    match if exact.len() == 1 { exact.as_slice() } else { meant.as_slice() } {
         [only] => return of_profile(&context.env, &context.file, only.name),
         [] => {}
         several if context.ui.can_prompt() => {
