@@ -37,8 +37,9 @@ pub(crate) struct Slot<'a> {
     pub(crate) keys: &'a [String],
     /// The name of the lock: the same for all that must not be renewed at the same time.
     pub(crate) lock: &'a str,
-    /// Whether renewing spends what is in the store: then nothing is renewed that could not be stored.
-    pub(crate) spends: bool,
+    /// There where renewing spends what is in the store: then nothing is renewed that could not be stored. Tells whether the keys still stand for what was meant, where somebody
+    /// else has put something there meanwhile.
+    pub(crate) spends: Option<&'a dyn Fn() -> bool>,
     /// Makes the next token; where that spends something, of the present one, which is then there. It begins the hold before the request that spends.
     pub(crate) renew: &'a dyn Fn(Option<&StoredToken>, &Hold) -> Result<StoredToken>,
 }
@@ -110,13 +111,13 @@ pub(crate) fn living(slot: &Slot<'_>, ports: &Ports<'_>) -> Result<Living> {
     let opened = (ports.storage)().and_then(|choice| storage::open_for_reading(ports.env, &choice));
     let opened = match opened {
         Ok(opened) => opened,
-        Err(error) if slot.spends => return Err(error),
+        Err(error) if slot.spends.is_some() => return Err(error),
         // What can be minted at any time needs no place.
         Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let held = match find(slot, &opened) {
         Ok(held) => held,
-        Err(error) if slot.spends => return Err(error),
+        Err(error) if slot.spends.is_some() => return Err(error),
         Err(error) => {
             let token = (slot.renew)(None, &Hold::new(say))?;
             return Ok(Living { token, remarks: vec![format!("tokens cannot be kept between runs: {error:#}")] });
@@ -141,28 +142,31 @@ fn find(slot: &Slot<'_>, opened: &Opened) -> Result<Option<(String, StoredToken)
 }
 
 fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(String, StoredToken)>) -> Result<Living> {
-    if slot.spends && held.is_none() {
+    if slot.spends.is_some() && held.is_none() {
         return Err(NoSignIn::of(ports, opened));
     }
     let lock = match Lock::acquire(ports.env, slot.lock, PATIENCE) {
         Ok(lock) => lock,
-        Err(error) if slot.spends => return fall_back(held, ports.want, error),
+        Err(error) if slot.spends.is_some() => return fall_back(held, ports.want, error),
         Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let before = held.map(|(_, token)| token.access_token);
     let held = find(slot, opened)?;
     if let Some((_, token)) = &held {
         let replaced = before.as_ref() != Some(&token.access_token);
+        if replaced && slot.spends.is_some_and(|is_still_meant| !is_still_meant()) {
+            return Err(NoSignIn::of(ports, opened));
+        }
         let want = if replaced { Want { minted_after: None, ..ports.want } } else { ports.want };
         if suffices(token, want, clock::now()) {
             return Ok(Living::quietly(token.clone()));
         }
-    } else if slot.spends {
+    } else if slot.spends.is_some() {
         return Err(NoSignIn::of(ports, opened));
     }
     let old = held.as_ref().map(|(_, token)| token);
     let spent = old.and_then(|old| old.refresh_token.as_ref());
-    if slot.spends
+    if slot.spends.is_some()
         && spent.is_some()
         && let Err(error) = opened.store.writable()
     {
@@ -185,8 +189,11 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
                 Ok(Saved::Written) => token,
                 Ok(Saved::Newer(newer)) => *newer,
                 Err(error) => {
-                    let loss =
-                        if slot.spends { "the renewed sign-in could not be kept, so this token is its last" } else { "tokens cannot be kept between runs" };
+                    let loss = if slot.spends.is_some() {
+                        "the renewed sign-in could not be kept, so this token is its last"
+                    } else {
+                        "tokens cannot be kept between runs"
+                    };
                     remarks.push(format!("{loss}: {error:#}"));
                     token
                 }
@@ -360,7 +367,7 @@ mod tests {
                 let number = self.renewals.fetch_add(1, Ordering::SeqCst) + 1;
                 outcome(held.and_then(|held| held.refresh_token.as_ref()).map(Secret::expose).unwrap_or_default(), number)
             };
-            living(&Slot { keys: &["key".to_owned()], lock: "lock", spends: true, renew: &renew }, &ports)
+            living(&Slot { keys: &["key".to_owned()], lock: "lock", spends: Some(&|| true), renew: &renew }, &ports)
         }
     }
 

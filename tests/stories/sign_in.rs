@@ -376,11 +376,19 @@ fn d10_a_refresh_at_the_host_of_before_does_not_come_over_the_new_sign_in() {
         assert!(!is_kept(), "it did not wait");
         thread::sleep(Duration::from_millis(20));
     }
+    // Who still means the host of before waits behind the sign-in, and finds another host's token where the own one was.
+    let behind: Vec<_> = (0..3).map(|_| desktop.home.command("current-user me -p p").spawn()).collect();
+    thread::sleep(Duration::from_millis(500));
     gate.open();
     typing.wait_for("Signed in to");
     typing.end().ok();
     browser.join().unwrap();
     refresh.wait_with_output().unwrap();
+    for mut child in behind {
+        child.wait().unwrap();
+    }
+    let new = desktop.tokens()["p"]["access_token"].as_str().unwrap().to_owned();
+    assert!(!desktop.workspace.requests().iter().any(|request| request.mentions(&new)), "the token of {} was sent to {}", other.url(), desktop.url());
     let own = desktop.tokens()["p"]["access_token"].as_str().unwrap().to_owned();
     assert!(other.access_token_works(&own), "under the profile of {} is a token of {}", other.url(), desktop.url());
     desktop.home.run("current-user me -p p").ok();

@@ -8,6 +8,7 @@ use crate::auth::oauth::server::{ClientProof, Refused, Server};
 use crate::auth::session::{self, Ended, NoSignIn, Slot};
 use crate::auth::{Credential, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
+use crate::config::file::ProfileFile;
 use crate::config::settings::Settings;
 use crate::error::Failure;
 use crate::host::Host;
@@ -27,7 +28,13 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     let forced = ports.want.minted_after.is_some();
     let renew = |held: Option<&StoredToken>, hold: &Hold| refresh(&server, held, hold).map_err(|error| explain(error, &login, forced));
     let lock = lock_name(&host);
-    let living = session::living(&Slot { keys: &keys, lock: &lock, spends: true, renew: &renew }, ports);
+    // A sign-in to another host may have come in between, whose token is not for this one.
+    let is_still_meant = || {
+        let file = ProfileFile::locate(ports.env);
+        let mut hosts = file.hosts().into_iter().flatten();
+        profile.is_none_or(|profile| hosts.any(|(name, own)| name == profile && Host::parse(&own).is_ok_and(|own| own == host)))
+    };
+    let living = session::living(&Slot { keys: &keys, lock: &lock, spends: Some(&is_still_meant), renew: &renew }, ports);
     let living = living.map_err(|error| match error.downcast::<NoSignIn>() {
         Ok(none) => NoSignIn { login, ..none }.into(),
         Err(error) => error,

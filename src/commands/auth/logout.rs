@@ -77,8 +77,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     if target.signs_in {
         let (held, failure) = forget(context, &target, &stores, revoke)?;
         unrevoked = failure;
+        if revoke && held.is_none() {
+            context.ui.note("Nobody was signed in here, so there was nothing to revoke.");
+        }
         if let Some(held) = held.filter(|_| !revoke) {
-            context.ui.note(&format!("{}. To end the sign-in there too, log out with --revoke.", still_good(&held)));
+            context.ui.note(&format!("{}. With --revoke, signing out ends it there too; now only its owner or an administrator can.", still_good(&held)));
         }
     }
     let shown = target.name.as_deref().map(text::quoted);
