@@ -99,7 +99,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     fn of(method: &'static Method, error: &anyhow::Error) -> Self {
-        let reason = text::one_line(&format!("{error:#}")).into_owned();
+        let told = format!("{error:#}");
+        let told: Vec<&str> = told.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
+        let reason = text::one_line(&told.join(" ")).into_owned();
         let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<NetworkError>().map(NetworkError::failure));
         let mut hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
         hints.extend(error.downcast_ref::<NoSignIn>().map(|none| format!("To sign in: {}", none.login)));
@@ -250,7 +252,7 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
     if !lacking.is_empty() {
         failure = failure.hint(format!("Not set up: {}", lacking.join("; ")));
     }
-    failure.hint("To set up a profile: databricks auth login --host https://<workspace> --profile <name>; with a token instead of the browser: databricks configure, with the same")
+    failure.hint("To set up a profile: databricks auth login --host https://<workspace> --profile <name>, or with a token: databricks configure --host https://<workspace> --profile <name>")
 }
 
 fn with_missing(mut failure: Failure, skip: &Skip) -> Failure {
