@@ -169,7 +169,7 @@ fn more_life_and_other_scopes_are_had_or_refused() {
         .run("auth token -p p --scopes sql,clusters")
         .fails()
         .says("the sign-in does not have the scopes clusters")
-        .says("databricks auth login --scopes sql,clusters");
+        .says("databricks auth login --profile p --scopes sql,clusters");
 }
 
 #[test]

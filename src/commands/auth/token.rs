@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 
 use crate::auth::chain::{self, Unconfigured};
+use crate::auth::methods::databricks_cli;
 use crate::auth::oauth::reply;
 use crate::auth::session::{self, Ended, NoSignIn};
 use crate::auth::{Credential, Lasting, Want, find};
@@ -91,7 +92,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     // Compat: text only where the flag says so; the variable for the output format counts for other commands.
     let alone = arguments::text(matches, "output").is_some_and(|format| format.eq_ignore_ascii_case("text"));
-    print(context, &credential, want, alone, arguments::text(matches, "scopes"))
+    print(context, &settings, &credential, want, alone, arguments::text(matches, "scopes"))
 }
 
 /// The credential; on a terminal, somebody who has not signed in is offered to.
@@ -132,7 +133,7 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
     }
 }
 
-fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool, scopes: Option<&str>) -> Result<()> {
+fn print(context: &Context<'_>, settings: &Settings, credential: &Credential, want: Want, alone: bool, scopes: Option<&str>) -> Result<()> {
     let token = match (&credential.token, &credential.lasting) {
         (Some(token), _) => {
             session::check_wish(token, want)?;
@@ -149,7 +150,8 @@ fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool
         }
     };
     if let Some(scopes) = scopes.filter(|_| credential.method == "databricks-cli") {
-        check_scopes(&token.access_token, scopes)?;
+        let host = &credential.host;
+        check_scopes(&token.access_token, scopes, &databricks_cli::login_line(settings.profile_at(host), host))?;
     }
     if alone {
         context.ui.out_line(token.access_token.expose());
@@ -166,7 +168,7 @@ fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool
 }
 
 /// A sign-in has the scopes that were asked for in the browser; others are had only there.
-fn check_scopes(token: &Secret, wanted: &str) -> Result<()> {
+fn check_scopes(token: &Secret, wanted: &str, login: &str) -> Result<()> {
     let Some(granted) = reply::claim(token.expose(), "scope") else { return Ok(()) };
     let granted: Vec<&str> = granted.split(' ').collect();
     let missing: Vec<&str> = wanted
@@ -177,7 +179,7 @@ fn check_scopes(token: &Secret, wanted: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!("the sign-in does not have the scopes {}", text::one_line(&missing.join(", "))))
-        .hint(format!("To sign in with them: databricks auth login --scopes {}", text::one_line(wanted)))
+        .hint(format!("To sign in with them, and no others: {login} --scopes {}", text::one_line(wanted)))
         .into())
 }
 
