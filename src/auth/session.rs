@@ -6,7 +6,7 @@
 //! A process that dies frees its lock, because the lock is the system's. If renewing fails while the old token lives, the old one is handed out, and the user is told.
 
 use std::io::{self, IsTerminal as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -181,6 +181,7 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
     }
     // A process that ends between the reply and the store would take the sign-in with it.
     let hold = Hold::new(say);
+    let begun = Instant::now();
     match (slot.renew)(old, &hold) {
         Ok(token) => {
             let outcome = opened.store.save(&lock, &[key], &token, spent);
@@ -209,12 +210,17 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
             {
                 return Ok(Living::quietly(token));
             }
-            lock.leave(&word_of(&error, &subject));
+            // What fails at once may be the fault of this process alone, such as a wrong proxy, and costs the others little.
+            if Failure::mark::<Ended>(&error).is_some() || begun.elapsed() >= SLOW {
+                lock.leave(&word_of(&error, &subject));
+            }
             fall_back(held, ports.want, error)
         }
     }
 }
 
+/// A failure that took so long is not waited for by each.
+const SLOW: Duration = Duration::from_secs(1);
 /// Between the parts of what is left for those who wait.
 const PART: &str = "\u{1f}";
 
