@@ -64,7 +64,7 @@ struct Snapshot {
 /// If it is a folder, a pipe, a socket or a device, too large, or cannot be read; never blocks on a pipe.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
     remove_left_over(path);
-    Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+    Ok(own_snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
 }
 
 /// As [`read`], for files that this tool never writes: leaves everything beside it alone.
@@ -89,7 +89,7 @@ pub(crate) struct Contents {
 /// As [`read`].
 pub(crate) fn read_contents(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
     remove_left_over(path);
-    Ok(snapshot(path, limit)?.map(|snapshot| Contents { bytes: snapshot.bytes, open_mode: Some(snapshot.mode).filter(|mode| mode & 0o077 != 0) }))
+    Ok(own_snapshot(path, limit)?.map(|snapshot| Contents { bytes: snapshot.bytes, open_mode: Some(snapshot.mode).filter(|mode| mode & 0o077 != 0) }))
 }
 
 /// Adds whole lines at the end of a file that belongs to another program, which may hold it open: not replaced, its mode and its lock are that program's. Made with mode 0600
@@ -219,7 +219,7 @@ where
     let patience = if care == Care::Cache { Duration::ZERO } else { LOCK_LIMIT };
     let _lock = lock_folder(&target, patience)?;
     for _ in 0..RETRIES {
-        let before = snapshot(&target, limit)?;
+        let before = own_snapshot(&target, limit)?;
         let unchanged = Updated { tightened_from: None };
         let Some(bytes) = change(before.as_ref().map(|snapshot| snapshot.bytes.as_slice()))? else { return Ok(unchanged) };
         let same_bytes = before.as_ref().is_some_and(|snapshot| snapshot.bytes == bytes);
@@ -320,6 +320,23 @@ fn snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
     Ok(Some(Snapshot { bytes, identity: identity(&metadata), mode: mode(&metadata), owner: owner(&metadata) }))
 }
 
+/// As [`snapshot`], of a file that nobody else can have put there.
+fn own_snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
+    let snapshot = snapshot(path, limit)?;
+    if snapshot.as_ref().is_some_and(|snapshot| is_anybodys(snapshot.owner.0, path)) {
+        return Err(FileError::new("use", path, PLANTED));
+    }
+    Ok(snapshot)
+}
+
+/// Why a file or link is not used that its folder lets anybody make.
+const PLANTED: &str = "it belongs to another user, and everybody can write to its folder; put it elsewhere, or close the folder with chmod o-w";
+
+/// Whether somebody else's file or link at a place says nothing about what the user wants.
+fn is_anybodys(owner: u32, path: &Path) -> bool {
+    is_strangers(owner) && resolve_links(path).map_or(true, |target| fs::metadata(folder_of(&target)).is_ok_and(|folder| is_open_to_all(&folder)))
+}
+
 fn kind_of(metadata: &fs::Metadata) -> &'static str {
     if metadata.is_dir() { "it is a folder, not a file" } else { "it is not a regular file" }
 }
@@ -337,7 +354,14 @@ fn resolve_links(path: &Path) -> Result<PathBuf, FileError> {
     let mut target = path.to_owned();
     for _ in 0..LONGEST_LINK_CHAIN {
         match fs::read_link(&target) {
-            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Ok(next) => {
+                let link = fs::symlink_metadata(&target).ok().filter(fs::Metadata::is_symlink);
+                let folder = || fs::metadata(folder_of(&target)).is_ok_and(|folder| is_open_to_all(&folder));
+                if link.is_none_or(|link| is_strangers(owner(&link).0)) && folder() {
+                    return Err(FileError::new("use", path, PLANTED));
+                }
+                target = target.parent().unwrap_or(Path::new("")).join(next);
+            }
             // No link, or nothing there yet. Anything else might be a link that cannot be read just now, which must not be replaced by a file.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => return Ok(target),
             Err(error) => return Err(FileError::new("read", path, said(&error))),
@@ -354,10 +378,15 @@ fn folder_of(target: &Path) -> &Path {
 }
 
 /// The lock is the folder itself (`flock` on Unix), so no lock file is left in anybody's home or dotfiles repository.
-/// Where a folder cannot be locked (Windows, NFS) a file `<name>.lock` beside the target serves.
+/// Where a folder cannot be locked (Windows, NFS), or anybody at all could keep it locked, a file `<name>.lock` beside the target serves.
 #[cfg(unix)]
 fn open_lock(target: &Path) -> io::Result<File> {
-    File::open(folder_of(target))
+    let folder = File::open(folder_of(target))?;
+    if !is_open_to_all(&folder.metadata()?) {
+        return Ok(folder);
+    }
+    let lock = open_lock_file(target)?;
+    if is_strangers(owner(&lock.metadata()?).0) { Err(io::Error::other("its lock belongs to another user")) } else { Ok(lock) }
 }
 
 #[cfg(not(unix))]
@@ -371,6 +400,7 @@ fn open_lock_file(target: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     private(&mut options);
+    no_link(&mut options);
     options.open(target.with_file_name(name))
 }
 
@@ -456,6 +486,21 @@ mod system {
         options.mode(0o600);
     }
 
+    /// No link is followed, and no pipe waited for.
+    pub(super) fn no_link(options: &mut OpenOptions) {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    }
+
+    /// Whether a file is neither the user's nor root's.
+    pub(super) fn is_strangers(owner: u32) -> bool {
+        owner != 0 && owner != rustix::process::geteuid().as_raw()
+    }
+
+    pub(super) fn is_open_to_all(folder: &Metadata) -> bool {
+        folder.mode() & 0o002 != 0
+    }
+
     /// Opening a named pipe must not wait for its other end.
     pub(super) fn without_blocking(options: &mut OpenOptions) {
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
@@ -508,6 +553,16 @@ mod system {
 
     pub(super) fn private_folder(_builder: &mut DirBuilder) {}
 
+    pub(super) fn no_link(_options: &mut OpenOptions) {}
+
+    pub(super) fn is_strangers(_owner: u32) -> bool {
+        false
+    }
+
+    pub(super) fn is_open_to_all(_folder: &Metadata) -> bool {
+        false
+    }
+
     pub(super) fn without_blocking(_options: &mut OpenOptions) {}
 
     pub(super) fn keep_owner_and_mode(_file: &File, _before: &Snapshot, _care: Care) -> io::Result<()> {
@@ -515,7 +570,7 @@ mod system {
     }
 }
 
-use system::{check_folder, identity, keep_owner_and_mode, mode, owner, private, private_folder, without_blocking};
+use system::{check_folder, identity, is_open_to_all, is_strangers, keep_owner_and_mode, mode, no_link, owner, private, private_folder, without_blocking};
 
 #[cfg(all(test, unix))]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::auth::session::NoSignIn;
 use crate::commands::Exit;
 use crate::commands::usage::UsageError;
 use crate::error::Failure;
@@ -26,6 +27,9 @@ fn message(error: &anyhow::Error) -> String {
         for hint in failure.into_iter().flat_map(Failure::hints) {
             message.push_str("\nHint: ");
             message.push_str(hint);
+        }
+        if let Some(NoSignIn { login, .. }) = cause.downcast_ref().filter(|none: &&NoSignIn| !none.login.is_empty()) {
+            message += &format!("\nHint: To sign in: {login}");
         }
     }
     if let Some(usage) = error.downcast_ref::<UsageError>().and_then(|error| error.usage.as_deref()) {

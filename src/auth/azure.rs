@@ -189,7 +189,7 @@ impl Identity<'_> {
         let none = Secret::new("");
         let key = session::minted_key(self.method, host, &parts, self.secret.unwrap_or(&none));
         let renew = |_: Option<&StoredToken>, _: &Hold| (self.mint)(resource);
-        session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)
+        session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: None, renew: &renew }, ports)
     }
 
     /// The credential for a workspace: a token for Databricks; where the identity is no person, a second one for Azure; and the id of the workspace, if it is known.

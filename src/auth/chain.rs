@@ -63,7 +63,7 @@ pub(crate) fn try_all(settings: &Settings, ports: &Ports<'_>, attempts: &mut Vec
     }
     let failure = nothing_applies(settings, env, attempts);
     let signed_out = !attempts.is_empty() && attempts.iter().all(|attempt| attempt.not_set_up);
-    let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty());
+    let beside = attempts.iter().filter(|attempt| !attempt.hints.is_empty() && attempt.method.name != databricks_cli::METHOD.name);
     let beside =
         beside.flat_map(|attempt| std::iter::once(format!("{} did not work: {}", attempt.method.name, attempt.reason)).chain(attempt.hints.iter().cloned()));
     Err(failure.marked(Unconfigured { signed_out, beside: beside.collect() }).into())
@@ -101,9 +101,12 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     fn of(method: &'static Method, error: &anyhow::Error) -> Self {
-        let reason = text::one_line(&format!("{error:#}")).into_owned();
+        let told = format!("{error:#}");
+        let told: Vec<&str> = told.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
+        let reason = text::one_line(&told.join(" ")).into_owned();
         let own = error.downcast_ref::<Failure>().or_else(|| error.downcast_ref::<NetworkError>().map(NetworkError::failure));
-        let hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
+        let mut hints = own.map_or_else(Vec::new, |failure| failure.hints().to_vec());
+        hints.extend(error.downcast_ref::<NoSignIn>().map(|none| format!("To sign in: {}", none.login)));
         Self { method, reason, hints, not_set_up: is_not_set_up(error) }
     }
 }
@@ -238,6 +241,16 @@ fn nothing_applies(settings: &Settings, env: &Env, attempts: &[Attempt]) -> Fail
         // What each method lacks besides is of no use yet.
         failure = failure.hint(format!("No workspace is named: {} is not set, and {}", env::HOST, no_host_in_file(settings, env)));
     } else {
+        let file = ProfileFile::locate(env);
+        failure = match (settings.text(Attr::Profile), file.document(), file.path()) {
+            (Some(name), Ok(None), Ok(path)) => failure.hint(format!("There is no profile file {}, and so no profile {}", path.display(), text::quoted(name))),
+            (None, Ok(Some(_)), Ok(path)) if env.get(env::HOST).is_some() => {
+                let path = path.display();
+                failure
+                    .hint(format!("The profile file {path} is skipped, because {} is set and nothing names a profile. To use one: --profile NAME", env::HOST))
+            }
+            _ => failure,
+        };
         let lacking =
             METHODS.iter().filter(|method| method.automatic).filter_map(|method| Some(format!("{} ({})", method.name, method.ready(settings, env).err()?)));
         let lacking: Vec<String> = lacking.collect();

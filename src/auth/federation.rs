@@ -56,7 +56,7 @@ pub(crate) fn credential(settings: &Settings, host: Host, ports: &Ports<'_>, sou
     let key = session::minted_key(source.method, &host, &parts, &source.fingerprint);
     // One lock for all identities: each job is another one, and its lock would lie there for ever.
     let lock = format!("{} at {host}", source.method);
-    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &lock, spends: false, renew: &renew }, ports)?;
+    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &lock, spends: None, renew: &renew }, ports)?;
     Ok(Credential::bearer(host, source.method, living.token, living.remarks))
 }
 

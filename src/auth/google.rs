@@ -277,7 +277,7 @@ pub(crate) fn credential(
     let kept = |kind: &str, mint: Mint<'_>| {
         let key = session::minted_key(method, &host, &[kind, who], secret);
         let renew = |_: Option<&StoredToken>, _: &Hold| mint();
-        session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)
+        session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: None, renew: &renew }, ports)
     };
     let bearer = kept("id token of", id_token).map_err(|error| error.context(method))?;
     let mut remarks = bearer.remarks;

@@ -6,7 +6,7 @@
 //! A process that dies frees its lock, because the lock is the system's. If renewing fails while the old token lives, the old one is handed out, and the user is told.
 
 use std::io::{self, IsTerminal as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,7 @@ use crate::auth::{Ports, Want};
 use crate::clock;
 use crate::error::Failure;
 use crate::host::Host;
+use crate::http::NetworkError;
 use crate::secret::Secret;
 use crate::signals::Hold;
 use crate::storage::{self, Lock, Opened, Saved, StoredToken};
@@ -36,8 +37,9 @@ pub(crate) struct Slot<'a> {
     pub(crate) keys: &'a [String],
     /// The name of the lock: the same for all that must not be renewed at the same time.
     pub(crate) lock: &'a str,
-    /// Whether renewing spends what is in the store: then nothing is renewed that could not be stored.
-    pub(crate) spends: bool,
+    /// There where renewing spends what is in the store: then nothing is renewed that could not be stored. Tells whether the keys still stand for what was meant, where somebody
+    /// else has put something there meanwhile.
+    pub(crate) spends: Option<&'a dyn Fn() -> bool>,
     /// Makes the next token; where that spends something, of the present one, which is then there. It begins the hold before the request that spends.
     pub(crate) renew: &'a dyn Fn(Option<&StoredToken>, &Hold) -> Result<StoredToken>,
 }
@@ -59,6 +61,14 @@ impl Living {
 pub(crate) struct NoSignIn {
     /// What to do, in the words that scripts know.
     pub(crate) advice: &'static str,
+    /// The command that signs in; empty where nobody said for whom.
+    pub(crate) login: String,
+}
+
+impl NoSignIn {
+    fn of(ports: &Ports<'_>, opened: &Opened) -> anyhow::Error {
+        Self { advice: storage::miss(ports.env, opened.mode), login: String::new() }.into()
+    }
 }
 
 impl std::fmt::Display for NoSignIn {
@@ -80,11 +90,17 @@ pub(crate) enum Ended {
 
 /// The key of a token that is minted of a secret: names what it is for, and tells secrets apart without telling them.
 pub(crate) fn minted_key(method: &str, host: &Host, parts: &[&str], secret: &Secret) -> String {
-    let mut context = Context::new(&SHA256);
-    context.update(secret.expose().as_bytes());
-    let fingerprint: String = context.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-    format!("{method} {} at {host} #{fingerprint}", parts.join(" "))
+    format!("{method} {} at {host} #{}", parts.join(" "), fingerprint(&[secret.expose()]))
+}
+
+/// Tells texts apart without telling them.
+fn fingerprint(texts: &[&str]) -> String {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The token of a slot, as fresh as it is wanted.
@@ -95,13 +111,13 @@ pub(crate) fn living(slot: &Slot<'_>, ports: &Ports<'_>) -> Result<Living> {
     let opened = (ports.storage)().and_then(|choice| storage::open_for_reading(ports.env, &choice));
     let opened = match opened {
         Ok(opened) => opened,
-        Err(error) if slot.spends => return Err(error),
+        Err(error) if slot.spends.is_some() => return Err(error),
         // What can be minted at any time needs no place.
         Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let held = match find(slot, &opened) {
         Ok(held) => held,
-        Err(error) if slot.spends => return Err(error),
+        Err(error) if slot.spends.is_some() => return Err(error),
         Err(error) => {
             let token = (slot.renew)(None, &Hold::new(say))?;
             return Ok(Living { token, remarks: vec![format!("tokens cannot be kept between runs: {error:#}")] });
@@ -126,28 +142,31 @@ fn find(slot: &Slot<'_>, opened: &Opened) -> Result<Option<(String, StoredToken)
 }
 
 fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(String, StoredToken)>) -> Result<Living> {
-    if slot.spends && held.is_none() {
-        return Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into());
+    if slot.spends.is_some() && held.is_none() {
+        return Err(NoSignIn::of(ports, opened));
     }
     let lock = match Lock::acquire(ports.env, slot.lock, PATIENCE) {
         Ok(lock) => lock,
-        Err(error) if slot.spends => return fall_back(held, ports.want, error),
+        Err(error) if slot.spends.is_some() => return fall_back(held, ports.want, error),
         Err(_) => return (slot.renew)(None, &Hold::new(say)).map(Living::quietly),
     };
     let before = held.map(|(_, token)| token.access_token);
     let held = find(slot, opened)?;
     if let Some((_, token)) = &held {
         let replaced = before.as_ref() != Some(&token.access_token);
+        if replaced && slot.spends.is_some_and(|is_still_meant| !is_still_meant()) {
+            return Err(NoSignIn::of(ports, opened));
+        }
         let want = if replaced { Want { minted_after: None, ..ports.want } } else { ports.want };
         if suffices(token, want, clock::now()) {
             return Ok(Living::quietly(token.clone()));
         }
-    } else if slot.spends {
-        return Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into());
+    } else if slot.spends.is_some() {
+        return Err(NoSignIn::of(ports, opened));
     }
     let old = held.as_ref().map(|(_, token)| token);
     let spent = old.and_then(|old| old.refresh_token.as_ref());
-    if slot.spends
+    if slot.spends.is_some()
         && spent.is_some()
         && let Err(error) = opened.store.writable()
     {
@@ -155,8 +174,14 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
         return fall_back(held, ports.want, error);
     }
     let key = held.as_ref().map_or(&slot.keys[0], |(key, _)| key);
+    let subject = fingerprint(&[key, old.map_or("", |old| old.access_token.expose()), spent.map_or("", Secret::expose)]);
+    if let Some(error) = lock.left().and_then(|word| failure_of(word, &subject)) {
+        lock.leave(lock.left().unwrap_or_default());
+        return fall_back(held, ports.want, error);
+    }
     // A process that ends between the reply and the store would take the sign-in with it.
     let hold = Hold::new(say);
+    let begun = Instant::now();
     match (slot.renew)(old, &hold) {
         Ok(token) => {
             let outcome = opened.store.save(&lock, &[key], &token, spent);
@@ -165,8 +190,11 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
                 Ok(Saved::Written) => token,
                 Ok(Saved::Newer(newer)) => *newer,
                 Err(error) => {
-                    let loss =
-                        if slot.spends { "the renewed sign-in could not be kept, so this token is its last" } else { "tokens cannot be kept between runs" };
+                    let loss = if slot.spends.is_some() {
+                        "the renewed sign-in could not be kept, so this token is its last"
+                    } else {
+                        "tokens cannot be kept between runs"
+                    };
                     remarks.push(format!("{loss}: {error:#}"));
                     token
                 }
@@ -182,9 +210,49 @@ fn renewed(slot: &Slot<'_>, ports: &Ports<'_>, opened: &Opened, held: Option<(St
             {
                 return Ok(Living::quietly(token));
             }
+            // What fails at once may be the fault of this process alone, such as a wrong proxy, and costs the others little.
+            if Failure::mark::<Ended>(&error).is_some() || begun.elapsed() >= SLOW {
+                lock.leave(&word_of(&error, &subject));
+            }
             fall_back(held, ports.want, error)
         }
     }
+}
+
+/// A failure that took so long is not waited for by each.
+const SLOW: Duration = Duration::from_secs(1);
+/// Between the parts of what is left for those who wait.
+const PART: &str = "\u{1f}";
+
+/// What those who wait for the same renewal are told of its failure: they need not ask once more each.
+fn word_of(error: &anyhow::Error, subject: &str) -> String {
+    let ended = match Failure::mark(error) {
+        Some(Ended::SignIn) => "sign-in",
+        Some(Ended::Grant) => "grant",
+        None => "",
+    };
+    let hints = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Failure>().or_else(|| cause.downcast_ref::<NetworkError>().map(NetworkError::failure)))
+        .flat_map(Failure::hints)
+        .cloned();
+    let parts: Vec<String> = [subject.to_owned(), ended.to_owned(), format!("{error:#}")].into_iter().chain(hints).collect();
+    parts.join(PART)
+}
+
+/// The failure of the one who was waited for, if it was of the same token.
+fn failure_of(word: &str, subject: &str) -> Option<anyhow::Error> {
+    let mut parts = word.split(PART);
+    if parts.next()? != subject {
+        return None;
+    }
+    let (ended, message) = (parts.next()?, parts.next()?);
+    let failure = parts.fold(Failure::new(message), Failure::hint);
+    Some(match ended {
+        "sign-in" => failure.marked(Ended::SignIn).into(),
+        "grant" => failure.marked(Ended::Grant).into(),
+        _ => failure.into(),
+    })
 }
 
 /// To the person at the terminal, if there is one.
@@ -305,7 +373,7 @@ mod tests {
                 let number = self.renewals.fetch_add(1, Ordering::SeqCst) + 1;
                 outcome(held.and_then(|held| held.refresh_token.as_ref()).map(Secret::expose).unwrap_or_default(), number)
             };
-            living(&Slot { keys: &["key".to_owned()], lock: "lock", spends: true, renew: &renew }, &ports)
+            living(&Slot { keys: &["key".to_owned()], lock: "lock", spends: Some(&|| true), renew: &renew }, &ports)
         }
     }
 

@@ -333,6 +333,11 @@ impl Settings {
         scopes
     }
 
+    /// The profile, unless the host in force is another one than the profile's: what is kept under its name belongs to that.
+    pub(crate) fn profile_at(&self, host: &Host) -> Option<&str> {
+        self.text(Attr::Profile).filter(|_| self.profile_host.as_deref().and_then(|own| Host::parse(own).ok()).is_none_or(|own| own == *host))
+    }
+
     pub(crate) fn shadowed(&self) -> &[Shadowed] {
         &self.shadowed
     }

@@ -59,7 +59,7 @@ pub(crate) fn mint(workspace: &Workspace, resource: &Resource) -> Result<StoredT
 pub(crate) fn living(context: &Context<'_>, workspace: &Workspace, target: &Target, want: Want) -> Result<StoredToken> {
     let key = format!("lakebase {} of {} at {}", target.resource.name(), identity(workspace, target)?, workspace.credential.host);
     let renew = |_: Option<&StoredToken>, _: &Hold| mint(workspace, &target.resource);
-    let slot = Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew };
+    let slot = Slot { keys: std::slice::from_ref(&key), lock: &key, spends: None, renew: &renew };
     let Living { token, remarks } = context.with_ports(want, |ports| session::living(&slot, ports))?;
     for remark in remarks {
         context.ui.warn(&remark);

@@ -172,8 +172,35 @@ impl TokenFile {
             .into())
     }
 
+    /// Takes the tokens of entries out of the broken files that were set aside, and leaves the rest of them. That there are such files is told: of an entry that cannot be read,
+    /// nobody knows the token.
+    fn scrub(&self, keys: &[&str], tokens: &[StoredToken]) -> Result<()> {
+        for number in 1..=MOST_SET_ASIDE {
+            let path = self.path.with_file_name(format!("{FILE_NAME}.corrupt-{number}"));
+            if !path.exists() {
+                break;
+            }
+            files::update(&path, SIZE_LIMIT, |before| {
+                let Some(before) = before else { return Ok(None) };
+                let document = Document::rescue(before);
+                let held = keys.iter().filter_map(|key| entry::parse(document.get(key)?).ok().flatten()).chain(tokens.iter().cloned());
+                let mut bytes = before.to_vec();
+                for secret in held.flat_map(|token| [Some(token.access_token), token.refresh_token]).flatten().filter(|secret| !secret.is_empty()) {
+                    let secret = secret.expose().as_bytes();
+                    memchr::memmem::find_iter(before, secret).for_each(|at| bytes[at..at + secret.len()].fill(b'*'));
+                }
+                Ok(Some(bytes))
+            })?;
+            self.tell(format!("{} is what a broken token cache was, and may hold tokens; delete it when you no longer need it", path.display()));
+        }
+        Ok(())
+    }
+
     fn tell(&self, notice: String) {
-        self.notices.borrow_mut().push(notice);
+        let mut notices = self.notices.borrow_mut();
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
     }
 }
 
@@ -221,15 +248,18 @@ impl TokenStore for TokenFile {
 
     fn remove(&self, _lock: &Lock, keys: &[&str]) -> Result<bool> {
         let mut removed = false;
+        let mut tokens = Vec::new();
         if self.read()?.is_none() {
-            return Ok(false);
+            return self.scrub(keys, &tokens).map(|()| false);
         }
         self.change(|document| {
             let before = document.tokens.len();
+            tokens = keys.iter().filter_map(|key| entry::parse(document.get(key)?).ok().flatten()).collect();
             document.tokens.retain(|key, _| !keys.contains(&key.as_str()));
             removed = document.tokens.len() < before;
             Ok(removed)
         })?;
+        self.scrub(keys, &tokens)?;
         Ok(removed)
     }
 

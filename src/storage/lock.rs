@@ -20,7 +20,9 @@ use crate::text;
 /// The lock of one credential, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+    /// What the holder before said to those who waited for it, of whom this one is.
+    left: Option<String>,
 }
 
 /// There is no place for a lock file here, or the file system has no locks: nobody can be kept out, however long one waits. In the chain of the error of [`Lock::acquire`].
@@ -45,11 +47,14 @@ impl Lock {
         let mut refusals = Vec::new();
         for place in places(env) {
             match place.open(&file_name).and_then(|file| first_try(file).map_err(|error| said(&error))) {
-                Ok((file, true)) => return Ok(Self::held(file)),
+                Ok((file, true)) => return Ok(Self::held(file, None)),
                 Ok((file, false)) => {
                     let path = place.folder.join(&file_name);
                     match wait(file, patience) {
-                        Some(Ok(file)) => return Ok(Self::held(file)),
+                        Some(Ok(mut file)) => {
+                            let left = said_in(&mut file);
+                            return Ok(Self::held(file, left));
+                        }
                         Some(Err(error)) => refusals.push(format!("{}: {}", path.display(), said(&error))),
                         None => return Err(busy(name, &path, patience)),
                     }
@@ -65,12 +70,38 @@ impl Lock {
         Err(anyhow::Error::new(failure).context(LockUnavailable))
     }
 
-    fn held(mut file: File) -> Self {
-        // For whoever waits in vain: a name to look for. The lock holds without it.
-        let _unwritten = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Self { _file: file }
+    fn held(file: File, left: Option<String>) -> Self {
+        let lock = Self { file, left };
+        lock.write("");
+        lock
+    }
+
+    /// What the holder before left for those who waited while it held the lock.
+    pub(crate) fn left(&self) -> Option<&str> {
+        self.left.as_deref()
+    }
+
+    /// Leaves word for those who wait: no secrets.
+    pub(crate) fn leave(&self, word: &str) {
+        self.write(word);
+    }
+
+    /// For whoever waits in vain: a name to look for. The lock holds without it.
+    fn write(&self, word: &str) {
+        let mut file = &self.file;
+        let _unwritten = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}\n{word}", std::process::id()));
     }
 }
+
+/// What stands below the first line of a lock file, which is the id of its holder.
+fn said_in(file: &mut File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.take(LONGEST_WORD).read_to_string(&mut text)).ok()?;
+    text.split_once('\n').map(|(_, word)| word.to_owned()).filter(|word| !word.is_empty())
+}
+
+/// More than this nobody leaves.
+const LONGEST_WORD: u64 = 16 << 10;
 
 /// Names may be anything, and may be secret to others who can list the folder.
 fn file_name(name: &str) -> String {
@@ -158,7 +189,7 @@ fn wait(file: File, patience: Duration) -> Option<io::Result<File>> {
 
 fn busy(name: &str, path: &Path, patience: Duration) -> anyhow::Error {
     let mut text = String::new();
-    let holder = File::open(path).and_then(|file| file.take(16).read_to_string(&mut text)).ok().and_then(|_| text.trim().parse::<u32>().ok());
+    let holder = File::open(path).and_then(|file| file.take(16).read_to_string(&mut text)).ok().and_then(|_| text.lines().next()?.parse::<u32>().ok());
     let who = holder.map_or("another process".to_owned(), |id| format!("another process ({id})"));
     let held = if patience.is_zero() { "holds".to_owned() } else { format!("has for {} seconds held", patience.as_secs_f32()) };
     let look = match holder {

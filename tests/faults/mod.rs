@@ -25,6 +25,7 @@ mod prompts;
 mod proxies;
 mod retries;
 mod sessions;
+mod shared_folder;
 mod tls;
 pub(crate) mod token_store;
 mod wrong_host;

@@ -178,8 +178,14 @@ fn a10_a_file_of_somebody_else_is_refused_with_the_reason() {
             finish(&mut command, Some(b"dapi-new\n")).failed_with(&[".databrickscfg", "Permission denied"]);
         }
         assert_eq!(bench.read_config().unwrap(), BEFORE.as_bytes());
-        // Root who edits a user's file leaves it the user's.
+        // Where everybody can write, a file of somebody else may have been planted; not even root believes it, or hands a secret over in it.
         std::os::unix::fs::chown(bench.config(), Some(65534), Some(65534)).unwrap();
+        for arguments in READING.iter().chain([&CONFIGURE]) {
+            finish(bench.program(DATABRICKS).args(*arguments), Some(b"dapi-new\n")).failed_with(&[".databrickscfg", "belongs to another user"]);
+        }
+        assert_eq!(bench.read_config().unwrap(), BEFORE.as_bytes());
+        // Root who edits a user's file leaves it the user's.
+        std::fs::set_permissions(bench.home(), std::fs::Permissions::from_mode(0o755)).unwrap();
         configure(&bench).succeeded();
         let after = std::fs::metadata(bench.config()).unwrap();
         assert_eq!((after.uid(), after.gid(), after.mode() & 0o777), (65534, 65534, 0o600));

@@ -96,6 +96,37 @@ fn c2_the_token_of_a_profile_stays_with_its_host() {
 }
 
 #[test]
+fn c2_a_sign_in_stays_with_the_host_of_its_profile() {
+    let (signed_in, other) = (crate::oauth::SignedIn::new(), Workspace::start());
+    for is_over in [false, true] {
+        if is_over {
+            signed_in.expire();
+        }
+        let access = signed_in.entry("p")["access_token"].as_str().unwrap().to_owned();
+        let refresh = signed_in.entry("p")["refresh_token"].as_str().unwrap().to_owned();
+        for arguments in ASKING.iter().copied().chain([&["auth", "token", "--host", other.url()][..], &["auth", "env"], &["auth", "headers"]]) {
+            for auth_type in [None, Some("databricks-cli")] {
+                let mut command = signed_in.home.command(arguments).env("DATABRICKS_HOST", other.url()).env("DATABRICKS_CONFIG_PROFILE", "p").reveals();
+                if let Some(auth_type) = auth_type {
+                    command = command.env("DATABRICKS_AUTH_TYPE", auth_type);
+                }
+                command.run();
+            }
+        }
+        for request in other.requests() {
+            let sent = format!("{request:?}");
+            assert!(!request.mentions(&access) && !request.mentions(&refresh), "the sign-in at {} came to {}: {sent}", signed_in.workspace.url(), other.url());
+            assert!(request.header("authorization").is_none(), "{sent}");
+        }
+    }
+    // A sign-in at the other host, without a profile, is the one that is meant there.
+    let granted = other.sign_in(other.basic_user());
+    signed_in.write(&serde_json::json!({other.url(): crate::oauth::entry(&granted.access_token, &granted.refresh_token, 3_600, 0)}));
+    let command = signed_in.home.command("current-user me").env("DATABRICKS_HOST", other.url()).env("DATABRICKS_CONFIG_PROFILE", "p");
+    command.run().ok();
+}
+
+#[test]
 fn c2_a_refusal_says_which_host_came_from_where() {
     let (own, other) = (Workspace::start(), Workspace::start());
     let bench = Bench::with_profile(&own, "").set("DATABRICKS_HOST", other.url()).set("DATABRICKS_CONFIG_PROFILE", "DEFAULT");

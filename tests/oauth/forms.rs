@@ -78,6 +78,12 @@ fn a_host_leads_to_its_profile_or_to_its_own_entry() {
     home.run(format!("auth token --host {host}").as_str())
         .fails()
         .says(&format!("p and q match {host} in {}. Use --profile to specify which profile to use", home.config_path().display()));
+    // One of them is for the workspace that is asked for, the other for its account.
+    home.write_config(format!("[p]\nhost = {host}\nauth_type = databricks-cli\nworkspace_id = 12\n[q]\nhost = {host}\nauth_type = databricks-cli\n"));
+    for line in [format!("auth token {host}/?o=12 -o text"), format!("auth token --host {host} --workspace-id 12 -o text")] {
+        home.command(line.as_str()).reveals().run().ok().prints(&format!("{token}\n"));
+    }
+    home.run(format!("auth token --host {host}").as_str()).fails().says("p and q match");
     // No profile: the entry of the host, and that of the account at the host.
     home.write_config("");
     let granted = signed_in.workspace.sign_in(signed_in.workspace.basic_user());
@@ -112,7 +118,16 @@ fn what_is_not_there_is_said_as_programs_know_it() {
     home.write_config("");
     home.run("auth token").fails().says("no profiles configured. Run 'databricks auth login' to create a profile");
     home.write_config(format!("[p]\nhost = {host}\nauth_type = databricks-cli\n"));
-    home.run("current-user me -p p").fails().says("cache: no cached credentials; run `databricks auth login` to sign in");
+    home.run("current-user me -p p")
+        .fails()
+        .says("cache: no cached credentials; run `databricks auth login` to sign in")
+        .says("Hint: To sign in: databricks auth login --profile p\n");
+    let at_host = |variable: &str, value: &str| home.command("current-user me").env("DATABRICKS_HOST", host).env(variable, value).run();
+    at_host("DATABRICKS_AUTH_TYPE", "databricks-cli").fails().says(&format!("Hint: To sign in: databricks auth login --host {host}\n"));
+    // What a file that is not read would have said.
+    at_host("TERM", "dumb").fails().says(&format!("Hint: The profile file {} is skipped, because DATABRICKS_HOST is set", home.config_path().display()));
+    let nowhere = home.work().join("none");
+    home.command("auth token -p p").env("DATABRICKS_CONFIG_FILE", &nowhere).run().fails().says(&format!("There is no profile file {}", nowhere.display()));
     assert_eq!(signed_in.workspace.connections(), 0, "nobody was asked");
 }
 
@@ -154,7 +169,7 @@ fn more_life_and_other_scopes_are_had_or_refused() {
         .run("auth token -p p --scopes sql,clusters")
         .fails()
         .says("the sign-in does not have the scopes clusters")
-        .says("databricks auth login --scopes sql,clusters");
+        .says("databricks auth login --profile p --scopes sql,clusters");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Many processes at the end of one token: one refresh, all served, and the sign-in lives on.
 
-use super::SignedIn;
+use super::{DEAD_HOST, SignedIn};
 use crate::workspace::{Fault, RefreshMode, Workspace};
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::time::Duration;
 
 /// Starts that many processes at once and gives what each printed.
@@ -67,6 +68,48 @@ fn a_holder_of_the_lock_that_is_killed_is_followed_by_another() {
         assert_eq!((grants.refreshes, grants.reuse_detected), (1, 0));
         assert!(signed_in.workspace.refresh_token_works(signed_in.entry("p")["refresh_token"].as_str().unwrap()));
     }
+}
+
+/// Starts that many processes, none of which can get a token; gives what each said.
+fn in_vain(signed_in: &SignedIn, count: usize) -> Vec<String> {
+    let script =
+        format!("for n in $(seq {count}); do databricks auth token -p p >out.$n 2>err.$n && touch got.$n & done; wait; ls got.* 2>/dev/null; rm -f out.*");
+    // As long as one may take, and a moment for eight on a busy machine.
+    signed_in.home.script(&script).run().ok().prints("").within(DEAD_HOST + Duration::from_secs(4));
+    let said = |n| std::fs::read_to_string(signed_in.home.work().join(format!("err.{n}"))).unwrap();
+    (1..=count).map(said).collect()
+}
+
+#[test]
+fn d7_who_waits_behind_a_refresh_that_fails_does_not_ask_once_more() {
+    let signed_in = SignedIn::new();
+    signed_in.expire();
+    signed_in.workspace.revoke_sign_ins(signed_in.workspace.basic_user());
+    // Long enough for all to wait behind the first.
+    signed_in.workspace.order(Fault::on("POST", "/oidc/v1/token").delay(Duration::from_secs(2)).forever());
+    for said in in_vain(&signed_in, 8) {
+        assert!(said.contains("the refresh token is invalid") && said.contains("$ databricks auth login --profile p"), "{said}");
+    }
+    assert_eq!(signed_in.workspace.token_requests().len(), 1, "a storm of refresh tokens that are worth nothing");
+    // It holds for those who waited, and for nobody else.
+    signed_in.workspace.clear_faults();
+    signed_in.home.run("auth token -p p").fails().says("the refresh token is invalid");
+    assert_eq!(signed_in.workspace.token_requests().len(), 2);
+    signed_in.sign_in(3_600, 0);
+    signed_in.token();
+}
+
+#[test]
+fn a_host_that_swallows_everything_holds_up_nobody_longer_than_one() {
+    let signed_in = SignedIn::new();
+    signed_in.expire();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    signed_in.home.write_config(format!("[p]\nhost = {host}\nauth_type = databricks-cli\n"));
+    for said in in_vain(&signed_in, 8) {
+        assert!(said.contains(&host), "{said}");
+    }
+    assert!(signed_in.workspace.refresh_token_works(signed_in.entry("p")["refresh_token"].as_str().unwrap()));
 }
 
 #[test]

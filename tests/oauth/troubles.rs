@@ -83,6 +83,16 @@ fn a_spent_or_ended_sign_in_names_the_way_back() {
     signed_in.expire();
     signed_in.workspace.revoke_sign_ins(signed_in.workspace.basic_user());
     signed_in.home.run("auth token -p p").fails().says("the refresh token is invalid").says("  $ databricks auth login --profile p");
+    signed_in.home.run("auth profiles").ok().says("run the following command: $ databricks auth login --profile p\n");
+    let config = signed_in.home.config();
+    signed_in.home.write_config(config.replace("auth_type = databricks-cli\n", ""));
+    signed_in
+        .home
+        .run("auth token -p p")
+        .fails()
+        .says("databricks-cli did not work: ")
+        .says("run the following command: $ databricks auth login --profile p\n");
+    signed_in.home.write_config(config);
     signed_in.workspace.order(
         Fault::on("POST", "/oidc/v1/token")
             .reply(Response::new(400).body("application/json", "{\"error\":\"invalid_grant\",\"error_description\":\"Session expired \\u001b[2J\"}")),

@@ -158,7 +158,12 @@ fn without_a_terminal_and_a_name_no_profile_is_written() {
     assert!(said.contains(&format!("Signed in to {} as {ANN}", desktop.url())) && said.contains("No profile was written"), "{said}");
     assert_eq!(desktop.home.config(), "[__settings__]\nauth_storage = plaintext\n");
     assert_eq!(desktop.keys(), [desktop.url()]);
+    assert!(said.contains(&format!("databricks auth token --host {}", desktop.url())), "{said}");
     desktop.home.command(format!("auth token --host {}", desktop.url()).as_str()).reveals().run().ok().shows("access_token");
+    // Where the host has a profile, its sign-in is the one that `auth token --host` prints.
+    desktop.sign_in(&format!("--host {} --profile p", desktop.url()));
+    let said = desktop.sign_in(&format!("--host {}", desktop.url()));
+    assert!(said.contains("databricks auth login --profile p") && !said.contains("auth token --host"), "{said}");
 }
 
 #[test]
@@ -314,6 +319,79 @@ fn two_at_once_are_one_sign_in() {
     assert_eq!(browser.join().unwrap(), 200);
     desktop.plant();
     assert_eq!(desktop.workspace.grants().codes, 1);
+}
+
+#[test]
+fn d10_two_at_once_for_two_hosts_mix_nothing() {
+    let desktop = desktop();
+    let other = desktop.home.joins(Workspace::start());
+    let (reached, is_open) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let browser = desktop.person(move |workspace, link| {
+        reached.send(()).unwrap();
+        gone.recv().unwrap();
+        arrive(workspace, &workspace.approve(link)).status
+    });
+    let mut first = desktop.home.typing_script(&format!("databricks auth login --profile p --host {}", desktop.url()));
+    is_open.recv().unwrap();
+    // One at a terminal, who can be asked, and one that cannot.
+    let mut second = desktop.home.typing_script(&format!("databricks auth login --profile p --host {}", other.url()));
+    second.wait_for("is under way");
+    let mut third = desktop.home.command(format!("auth login --profile p --host {} --timeout 30s", other.url()).as_str()).spawn();
+    go.send(()).unwrap();
+    first.wait_for("Signed in to");
+    first.end().ok();
+    assert_eq!(browser.join().unwrap(), 200);
+    desktop.plant();
+    second.asked("Change it? [y/N]");
+    second.answer("n");
+    second.end().fails_on_terminal("which conflicts with --host");
+    assert_eq!(third.wait().unwrap().code(), Some(1), "nobody could be asked");
+    assert!(desktop.home.config().contains(&format!("= {}\n", desktop.url())) && !desktop.home.config().contains(other.url()), "{}", desktop.home.config());
+    desktop.home.run("current-user me -p p").ok();
+    assert_eq!(other.grants().codes, 0);
+}
+
+#[test]
+fn d10_a_refresh_at_the_host_of_before_does_not_come_over_the_new_sign_in() {
+    let desktop = desktop();
+    desktop.sign_in(&format!("--host {} --profile p", desktop.url()));
+    desktop.expire();
+    // Its tokens end before those of the refresh: which one lives longer says nothing of which one is meant.
+    let other = desktop.home.joins(Workspace::builder().token_lifetime(Duration::from_secs(600)).start());
+    let gate = crate::workspace::Gate::default();
+    desktop.workspace.order(Fault::on("POST", "/oidc/v1/token").held(&gate));
+    let refresh = desktop.home.command("auth token -p p").reveals().spawn();
+    desktop.workspace.wait_for_oauth(Duration::from_secs(20), |grants| grants.refreshes == 1);
+    let mut typing = desktop.home.typing(format!("auth login --host {} --profile p", other.url()).as_str());
+    typing.asked("Change it? [y/N]");
+    let walk = Arc::clone(&other);
+    let browser = desktop.person(move |_, link| arrive(&walk, &walk.approve(link)).status);
+    typing.answer("y");
+    // The code is exchanged; what came of it is kept when the refresh is done.
+    other.wait_for_oauth(Duration::from_secs(20), |grants| grants.codes == 1);
+    let is_kept = || desktop.tokens()["p"]["access_token"].as_str().is_some_and(|token| other.access_token_works(token));
+    let until = std::time::Instant::now() + Duration::from_secs(1);
+    while std::time::Instant::now() < until {
+        assert!(!is_kept(), "it did not wait");
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Who still means the host of before waits behind the sign-in, and finds another host's token where the own one was.
+    let behind: Vec<_> = (0..3).map(|_| desktop.home.command("current-user me -p p").spawn()).collect();
+    thread::sleep(Duration::from_millis(500));
+    gate.open();
+    typing.wait_for("Signed in to");
+    typing.end().ok();
+    browser.join().unwrap();
+    refresh.wait_with_output().unwrap();
+    for mut child in behind {
+        child.wait().unwrap();
+    }
+    let new = desktop.tokens()["p"]["access_token"].as_str().unwrap().to_owned();
+    assert!(!desktop.workspace.requests().iter().any(|request| request.mentions(&new)), "the token of {} was sent to {}", other.url(), desktop.url());
+    let own = desktop.tokens()["p"]["access_token"].as_str().unwrap().to_owned();
+    assert!(other.access_token_works(&own), "under the profile of {} is a token of {}", other.url(), desktop.url());
+    desktop.home.run("current-user me -p p").ok();
 }
 
 #[test]
@@ -604,6 +682,51 @@ fn a_host_is_signed_out_of_with_its_last_profile() {
     desktop.sign_in(&format!("--host {url}"));
     home.run(format!("auth logout {url} --auto-approve").as_str()).ok().says(&format!("Logged out of {url}.\n"));
     assert_eq!(desktop.keys(), [""; 0]);
+}
+
+#[test]
+fn a13_what_was_signed_out_of_is_nowhere_any_more() {
+    let desktop = desktop();
+    let (home, url) = (&desktop.home, desktop.url());
+    let cache = home.path().join(".databricks/token-cache.json");
+    let mut spent = Vec::new();
+    let mut note = || {
+        let tokens = desktop.tokens();
+        for field in ["access_token", "refresh_token"] {
+            spent.extend(tokens.as_object().unwrap().values().filter_map(|entry| Some(entry[field].as_str()?.to_owned())));
+        }
+    };
+    desktop.sign_in(&format!("--host {url} --profile a"));
+    desktop.sign_in(&format!("--host {url} --profile b"));
+    note();
+    // Renewed, broken by another program and set aside, signed in to anew, put away by hand.
+    desktop.expire();
+    home.command("auth token -p a").reveals().run().ok();
+    note();
+    let whole = std::fs::read_to_string(&cache).unwrap();
+    home.write(&cache, whole.trim_end().trim_end_matches('}'));
+    home.allow_loose_stores();
+    let browser = desktop.person(|workspace, link| arrive(workspace, &workspace.approve(link)));
+    home.run("auth login a").ok().says("was broken: 3 entries could be saved from it");
+    browser.join().unwrap();
+    desktop.plant();
+    note();
+    home.run("auth logout a --auto-approve --delete").ok().says("token-cache.json.corrupt-1").says("may hold tokens");
+    let config = home.config().replace("[b]", "[renamed]");
+    home.write_config(config);
+    home.run("auth logout c --auto-approve").error("profile \"c\" not found. Available profiles: renamed");
+    home.run("auth logout b --auto-approve").ok().says("Logged out of profile \"b\"");
+    home.run("auth logout renamed --auto-approve").ok();
+    assert_eq!(desktop.keys(), [""; 0]);
+    let folders = [home.path(), home.path().join(".databricks"), home.path().join(".databricks/locks")];
+    for path in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let left = spent.iter().filter(|token| text.contains(token.as_str())).count();
+        assert_eq!(left, 0, "{left} of {} tokens are still in {}", spent.len(), path.display());
+    }
+    assert!(cache.with_file_name("token-cache.json.corrupt-1").exists(), "what was set aside stays");
+    assert!(!home.path().join(".databrickscfg.bak").exists());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::auth::oauth::server::{ClientProof, Refused, Server};
 use crate::auth::session::{self, Ended, NoSignIn, Slot};
 use crate::auth::{Credential, Method, Ports, no_obstacle};
 use crate::config::attributes::Attr;
+use crate::config::file::ProfileFile;
 use crate::config::settings::Settings;
 use crate::error::Failure;
 use crate::host::Host;
@@ -20,13 +21,25 @@ use crate::text;
 pub(crate) static METHOD: Method = Method { name: "databricks-cli", title: "OAuth", needs: &[], automatic: true, obstacle: no_obstacle, locate: None, acquire };
 
 fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credential> {
-    let keys = keys(settings.text(Attr::Profile), &host, settings.text(Attr::AccountId));
+    let profile = settings.profile_at(&host);
+    let keys = keys(profile, &host, settings.text(Attr::AccountId));
     let server = Server::of(settings, &host, ports);
-    let login = login_line(settings.text(Attr::Profile), &host);
+    let login = login_line(profile, &host);
     let forced = ports.want.minted_after.is_some();
     let renew = |held: Option<&StoredToken>, hold: &Hold| refresh(&server, held, hold).map_err(|error| explain(error, &login, forced));
     let lock = lock_name(&host);
-    let living = session::living(&Slot { keys: &keys, lock: &lock, spends: true, renew: &renew }, ports)?;
+    // A sign-in to another host may have come in between, whose token is not for this one.
+    let is_still_meant = || {
+        let mut is_meant = profile.is_none();
+        let is_host = |own: &str| Host::parse(own).is_ok_and(|own| own == host);
+        let _unreadable = ProfileFile::locate(ports.env).each_profile(|name, own| is_meant |= profile == Some(name) && is_host(&own));
+        is_meant
+    };
+    let living = session::living(&Slot { keys: &keys, lock: &lock, spends: Some(&is_still_meant), renew: &renew }, ports);
+    let living = living.map_err(|error| match error.downcast::<NoSignIn>() {
+        Ok(none) => NoSignIn { login, ..none }.into(),
+        Err(error) => error,
+    })?;
     Ok(Credential::bearer(host, METHOD.name, living.token, living.remarks))
 }
 
@@ -35,17 +48,17 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
 /// # Errors
 /// If there is none, or the store cannot be read.
 pub(crate) fn look(settings: &Settings, host: &Host, ports: &Ports<'_>) -> Result<StoredToken> {
-    let keys = keys(settings.text(Attr::Profile), host, settings.text(Attr::AccountId));
+    let keys = keys(settings.profile_at(host), host, settings.text(Attr::AccountId));
     let opened = storage::open_for_reading(ports.env, &(ports.storage)()?)?;
     for key in &keys {
         if let Some(token) = opened.store.load(key)? {
             return Ok(token);
         }
     }
-    Err(NoSignIn { advice: storage::miss(ports.env, opened.mode) }.into())
+    Err(NoSignIn { advice: storage::miss(ports.env, opened.mode), login: login_line(settings.profile_at(host), host) }.into())
 }
 
-/// The keys of a sign-in in the store: the name of the profile, and nothing else if there is one; without a profile the address of the host.
+/// The keys of a sign-in in the store: the name of the profile whose host it is, and nothing else if there is one; else the address of the host.
 pub(crate) fn keys(profile: Option<&str>, host: &Host, account_id: Option<&str>) -> Vec<String> {
     match (profile, account_id) {
         (Some(profile), _) => vec![profile.to_owned()],

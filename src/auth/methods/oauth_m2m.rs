@@ -37,7 +37,7 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     };
     let account = settings.text(Attr::AccountId).unwrap_or_default();
     let key = session::minted_key(METHOD.name, &host, &[id, account, &scopes], secret);
-    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: false, renew: &renew }, ports)?;
+    let living = session::living(&Slot { keys: std::slice::from_ref(&key), lock: &key, spends: None, renew: &renew }, ports)?;
     Ok(Credential::bearer(host, METHOD.name, living.token, living.remarks))
 }
 

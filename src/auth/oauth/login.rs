@@ -303,7 +303,8 @@ fn ask(ui: &Ui, env: &Env, listener: &mut Listener, link: &str, opening: &Openin
     let port = listener.port();
     match opening {
         Opening::Program(..) => {
-            let left = listener.deadline().saturating_duration_since(Instant::now());
+            // An hour is said to be one, though a moment of it has passed.
+            let left = listener.deadline().saturating_duration_since(Instant::now()).saturating_add(Duration::from_millis(999));
             let left = clock::rough(jiff::SignedDuration::try_from(left).unwrap_or(jiff::SignedDuration::MAX));
             ui.note(&format!(
                 "Opening the sign-in page in your browser. If it does not appear, open this link yourself:\n{link}\nWaiting for at most {left}; Ctrl-C ends it."

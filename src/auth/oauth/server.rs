@@ -188,13 +188,15 @@ impl<'a> Server<'a> {
                 authorization_response_iss_parameter_supported: false,
             });
         }
-        if self.account_id.is_some()
+        let is_missing = |error: &anyhow::Error| error.downcast_ref::<ApiError>().is_some_and(|refusal| refusal.status == 404);
+        if let Some(account) = &self.account_id
             && let Some(path) = self.account_server()?
         {
-            return self.document(&path.0, &path.1);
+            let unknown =
+                |error: anyhow::Error| if is_missing(&error) { error.context(format!("{} has no OAuth for account {account}", self.host)) } else { error };
+            return self.document(&path.0, &path.1).map_err(unknown);
         }
         let workspace = self.document(&self.host, &format!("/oidc{SERVER_DOCUMENT}"));
-        let is_missing = |error: &anyhow::Error| error.downcast_ref::<ApiError>().is_some_and(|refusal| refusal.status == 404);
         match workspace {
             Err(error) if is_missing(&error) => match self.account_server()? {
                 Some((host, path)) => self.document(&host, &path),

@@ -77,8 +77,11 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     if target.signs_in {
         let (held, failure) = forget(context, &target, &stores, revoke)?;
         unrevoked = failure;
+        if revoke && held.is_none() {
+            context.ui.note("Nobody was signed in here, so there was nothing to revoke.");
+        }
         if let Some(held) = held.filter(|_| !revoke) {
-            context.ui.note(&format!("{}. To end the sign-in there too, log out with --revoke.", still_good(&held)));
+            context.ui.note(&format!("{}. With --revoke, signing out ends it there too; now only its owner or an administrator can.", still_good(&held)));
         }
     }
     let shown = target.name.as_deref().map(text::quoted);
@@ -143,6 +146,10 @@ fn target(context: &Context<'_>, matches: &ArgMatches, stores: &[Box<dyn TokenSt
                 },
             }
         }
+        // A profile that was removed by hand leaves its sign-in behind.
+        (Some(named), _) if stores.iter().any(|store| store.load(named).is_ok_and(|token| token.is_some())) => {
+            Ok(Target { name: Some(named.to_owned()), host: None, account_id: None, signs_in: true })
+        }
         (Some(named), _) => {
             let names: Vec<_> = profiles.iter().map(|profile| text::one_line(profile.name)).collect();
             let available = if names.is_empty() { String::new() } else { format!(". Available profiles: {}", names.join(", ")) };
@@ -189,7 +196,8 @@ fn account_of(host: &Host, store: &dyn TokenStore) -> Option<String> {
 /// What is about to happen, for the person to confirm. Compat: on standard output.
 fn announcement(context: &Context<'_>, target: &Target, stores: &[Box<dyn TokenStore>], delete: bool, revoke: bool) -> Result<String> {
     let host = target.host.as_ref().map(Host::to_string).unwrap_or_default();
-    let what = target.name.as_deref().map_or_else(|| host.clone(), |name| format!("profile {} ({host})", text::quoted(name)));
+    let place = if host.is_empty() { String::new() } else { format!(" ({host})") };
+    let what = target.name.as_deref().map_or_else(|| host.clone(), |name| format!("profile {}{place}", text::quoted(name)));
     let mut lines = vec![format!("Warning: this logs out of {}.", text::one_line(&what))];
     if target.signs_in {
         let places: Vec<String> = stores.iter().map(|store| store.location()).collect();
@@ -218,8 +226,11 @@ fn forget(context: &Context<'_>, target: &Target, stores: &[Box<dyn TokenStore>]
     };
     let held: Vec<StoredToken> = stores.iter().flat_map(|store| own_keys.iter().filter_map(move |key| store.load(key).ok().flatten())).collect();
     let mut failure = None;
-    if revoke && let (Some(host), false) = (&target.host, held.is_empty()) {
-        failure = held.iter().find_map(|token| revoke_one(context, host, target.account_id.as_deref(), token).err());
+    if revoke && !held.is_empty() {
+        failure = match &target.host {
+            Some(host) => held.iter().find_map(|token| revoke_one(context, host, target.account_id.as_deref(), token).err()),
+            None => held.first().map(|token| unrevoked("no profile says at which host it is", token).into()),
+        };
     }
     for store in stores {
         let mut keys = own_keys.clone();
@@ -259,10 +270,6 @@ fn left_over(context: &Context<'_>, target: &Target, host: &Host, store: &dyn To
 fn revoke_one(context: &Context<'_>, host: &Host, account_id: Option<&str>, token: &StoredToken) -> Result<()> {
     context.with_ports(Want::USUAL, |ports| {
         let server = Server::new(host.clone(), account_id.map(ToOwned::to_owned), None, ports);
-        let failure = |why: String, token: &StoredToken| {
-            Failure::new(format!("the sign-in was forgotten here, but not revoked: {why}"))
-                .hint(format!("{}. Its owner or an administrator can end it in the settings of the account", still_good(token)))
-        };
         let revoked = |secret, kind| match server.revoke(CLIENT_ID, secret, kind) {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("{host} offers no revocation")),
@@ -270,7 +277,7 @@ fn revoke_one(context: &Context<'_>, host: &Host, account_id: Option<&str>, toke
         };
         if let Some(refresh_token) = &token.refresh_token {
             // With it goes all that was granted by it.
-            revoked(refresh_token, "refresh_token").map_err(|why| failure(why, token))?;
+            revoked(refresh_token, "refresh_token").map_err(|why| unrevoked(&why, token))?;
         }
         if token.access_token.is_empty() {
             return Ok(());
@@ -283,9 +290,15 @@ fn revoke_one(context: &Context<'_>, host: &Host, account_id: Option<&str>, toke
                 context.ui.note(&format!("The sign-in was ended at {host}. {}.", still_good(&access_alone)));
                 Ok(())
             }
-            Err(why) => Err(failure(why, &access_alone).into()),
+            Err(why) => Err(unrevoked(&why, &access_alone).into()),
         }
     })
+}
+
+/// That the server still takes what was forgotten.
+fn unrevoked(why: &str, token: &StoredToken) -> Failure {
+    Failure::new(format!("the sign-in was forgotten here, but not revoked: {why}"))
+        .hint(format!("{}. Its owner or an administrator can end it in the settings of the account", still_good(token)))
 }
 
 /// What somebody who has the token can still do with it.

@@ -182,7 +182,8 @@ fn validate(context: &Context<'_>, profiles: &[Profile<'_>]) -> Vec<Verdict> {
         drop(sender);
         for (done, (index, (verdict, complaint))) in receiver.iter().enumerate() {
             if let Some(complaint) = complaint {
-                context.ui.note(&format!("{}: {}", text::one_line(profiles[index].name), complaint.lines().next().unwrap_or_default()));
+                let said: Vec<&str> = complaint.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+                context.ui.note(&format!("{}: {}", text::one_line(profiles[index].name), said.join(" ")));
             }
             verdicts[index] = verdict;
             progress.update(|| format!("Trying profiles: {} of {} …", done + 1, profiles.len()));

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 
 use crate::auth::chain::{self, Unconfigured};
+use crate::auth::methods::databricks_cli;
 use crate::auth::oauth::reply;
 use crate::auth::session::{self, Ended, NoSignIn};
 use crate::auth::{Credential, Lasting, Want, find};
@@ -29,7 +30,7 @@ use crate::ui::prompt::Choice;
 pub(crate) static COMMAND: Command = Command {
     name: "token",
     about: "Print a token that is good now, refreshed if need be, for any auth type",
-    details: "PROFILE is the name of a profile, or a host. A token that lives for five more minutes (or half of its life, if that is less) is printed without asking \
+    details: "PROFILE is the name of a profile, or a host (with --account-id and --workspace-id, where it serves several). A token that lives for five more minutes (or half of its life, if that is less) is printed without asking \
               anybody; otherwise a new one is had, once for all who ask at the same time. No browser is opened without a terminal.\n\n\
               The token goes to standard output: as JSON, or with -o text alone. A personal access token is printed as it is; its JSON says when to ask again.",
     examples: &[
@@ -91,7 +92,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     }
     // Compat: text only where the flag says so; the variable for the output format counts for other commands.
     let alone = arguments::text(matches, "output").is_some_and(|format| format.eq_ignore_ascii_case("text"));
-    print(context, &credential, want, alone, arguments::text(matches, "scopes"))
+    print(context, &settings, &credential, want, alone, arguments::text(matches, "scopes"))
 }
 
 /// The credential; on a terminal, somebody who has not signed in is offered to.
@@ -104,9 +105,10 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
     let unconfigured: Option<&Unconfigured> = Failure::mark(&error);
     let signed_out = unconfigured.filter(|unconfigured| unconfigured.signed_out);
     let is_signed_out = error.is::<NoSignIn>() || Failure::mark(&error) == Some(&Ended::SignIn) || signed_out.is_some();
+    let host = settings.host()?;
+    let profile = host.as_ref().map_or_else(|| settings.text(Attr::Profile), |host| settings.profile_at(host));
+    let place = host.as_ref().map(ToString::to_string).unwrap_or_default();
     if is_signed_out && context.ui.can_prompt() {
-        let host = settings.host()?;
-        let (profile, place) = (settings.text(Attr::Profile), host.as_ref().map(ToString::to_string).unwrap_or_default());
         context.ui.note(&error.to_string());
         if context.ui.prompter().confirm(&format!("Sign in to {place} now?"))? {
             super::login::again(context, profile, host.as_ref(), timeout)?;
@@ -115,14 +117,13 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
         return Err(error);
     }
     let advice = match error.downcast_ref::<NoSignIn>() {
-        Some(NoSignIn { advice }) => Some(*advice),
+        Some(NoSignIn { advice, .. }) => Some(*advice),
         None => signed_out.map(|_| "no cached credentials; run `databricks auth login` to sign in"),
     };
     match advice {
         // Compat: old SDKs go on to other auth types where they find these words.
         Some(advice) => {
-            let host = settings.host()?.map(|host| host.to_string()).unwrap_or_default();
-            let login = settings.text(Attr::Profile).map_or_else(|| format!("--host {host}"), |name| format!("--profile {}", text::one_line(name)));
+            let login = profile.map_or_else(|| format!("--host {place}"), |name| format!("--profile {}", text::one_line(name)));
             let beside = unconfigured.map_or(&[][..], |unconfigured| &unconfigured.beside);
             let failure = Failure::new(format!("cache: databricks OAuth is not configured for this host. {advice}"))
                 .hint(format!("To sign in: databricks auth login {login}"));
@@ -132,7 +133,7 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
     }
 }
 
-fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool, scopes: Option<&str>) -> Result<()> {
+fn print(context: &Context<'_>, settings: &Settings, credential: &Credential, want: Want, alone: bool, scopes: Option<&str>) -> Result<()> {
     let token = match (&credential.token, &credential.lasting) {
         (Some(token), _) => {
             session::check_wish(token, want)?;
@@ -149,7 +150,8 @@ fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool
         }
     };
     if let Some(scopes) = scopes.filter(|_| credential.method == "databricks-cli") {
-        check_scopes(&token.access_token, scopes)?;
+        let host = &credential.host;
+        check_scopes(&token.access_token, scopes, &databricks_cli::login_line(settings.profile_at(host), host))?;
     }
     if alone {
         context.ui.out_line(token.access_token.expose());
@@ -166,7 +168,7 @@ fn print(context: &Context<'_>, credential: &Credential, want: Want, alone: bool
 }
 
 /// A sign-in has the scopes that were asked for in the browser; others are had only there.
-fn check_scopes(token: &Secret, wanted: &str) -> Result<()> {
+fn check_scopes(token: &Secret, wanted: &str, login: &str) -> Result<()> {
     let Some(granted) = reply::claim(token.expose(), "scope") else { return Ok(()) };
     let granted: Vec<&str> = granted.split(' ').collect();
     let missing: Vec<&str> = wanted
@@ -177,7 +179,7 @@ fn check_scopes(token: &Secret, wanted: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!("the sign-in does not have the scopes {}", text::one_line(&missing.join(", "))))
-        .hint(format!("To sign in with them: databricks auth login --scopes {}", text::one_line(wanted)))
+        .hint(format!("To sign in with them, and no others: {login} --scopes {}", text::one_line(wanted)))
         .into())
 }
 
@@ -317,7 +319,10 @@ fn of_host(context: &Context<'_>, matches: &ArgMatches, address: &str) -> Result
         .filter(|profile| profile.get(Attr::Host).and_then(|own| Host::parse(&own).ok()).is_some_and(|own| own == host))
         .filter(|profile| agrees(profile, Attr::AccountId, account.as_ref()) && agrees(profile, Attr::WorkspaceId, workspace.as_ref()))
         .collect();
-    match meant.as_slice() {
+    // A profile of the very workspace is nearer than one of its whole account.
+    let exact: Vec<&Profile<'_>> =
+        meant.iter().copied().filter(|profile| workspace.as_deref().is_some_and(|id| profile.get(Attr::WorkspaceId).is_some_and(|own| own == id))).collect();
+    match if exact.len() == 1 { exact.as_slice() } else { meant.as_slice() } {
         [only] => return of_profile(&context.env, &context.file, only.name),
         [] => {}
         several if context.ui.can_prompt() => {

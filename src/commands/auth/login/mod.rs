@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::ArgMatches;
 
-use profile::Keeping;
+use profile::{Keeping, profile_now};
 use wish::Wish;
 use workspace::{choose_workspace, introspect};
 
@@ -35,7 +35,8 @@ mod workspace;
 pub(crate) static COMMAND: Command = Command {
     name: "login",
     about: "Sign in with the browser, and remember it in a profile",
-    details: "PROFILE is the name of a profile, or a host. Without a host the page of Databricks asks which workspace or account is meant. The sign-in is kept in the \
+    details: "PROFILE is the name of a profile, or a host. Without a host the page of Databricks asks which workspace or account is meant; \
+              for the console of accounts, and hosts that serve several workspaces, --account-id and --workspace-id say it. The sign-in is kept in the \
               keyring of the system, or where there is none in a file that only you can read, and renewed by itself; SDKs and tools that know the auth type \
               databricks-cli use it.\n\n\
               Over ssh and in containers add --no-browser: the link can be opened on any machine, and what comes back is forwarded by ssh or pasted here. BROWSER names \
@@ -153,8 +154,7 @@ fn sign_in(context: &Context<'_>, mut wish: Wish) -> Result<()> {
         Some(cluster) => Some(cluster),
         None => Some(cluster_picker::pick(context, &connect(context, &target, &token, None)?)?),
     };
-    let is_same = own_host.as_ref() == Some(&target.host);
-    let kept = Keeping { context, opened: &opened, name: name.as_deref(), target: &target, present: &present, is_same };
+    let kept = Keeping { context, opened: &opened, name: name.as_deref(), target: &target, present: &present };
     kept.keep(&wish, cluster.as_deref(), &token, turn.renewed)?;
     if let Some(ending) = ending {
         ending.succeed();
@@ -239,7 +239,20 @@ fn at_host(
         let key = target.keys(name, opened.mode).swap_remove(0);
         let (lock, taken) = take_turn(context, opened, &key, deadline.get())?;
         if let Some(token) = taken {
-            return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
+            // It is ours only where it is for the same host and scopes.
+            let (now, its_scopes) = match name {
+                Some(name) => profile_now(context, name)?,
+                None => (Some(host.clone()), None),
+            };
+            if now.as_ref() == Some(host) && (wish.scopes.is_none() || wish.scopes == its_scopes) {
+                context.ui.note(TAKEN);
+                return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
+            }
+            if let (Some(name), Some(now)) = (name, now)
+                && now != *host
+            {
+                replace_host(context, name, &now, host)?;
+            }
         }
         let Granted { token, ending } =
             insisting(context, wish, &deadline, || login::sign_in(&desk(context, wish, ports, deadline.get()), &server, host, scopes))?;
@@ -275,6 +288,7 @@ fn by_discovery(context: &Context<'_>, wish: &Wish, opened: &OpenedForLogin, nam
                 let is_console = host.is_account_console();
                 let target =
                     Target { host, is_account_wide: account_id.is_some() && workspace_id.is_none(), account_id, workspace_id, is_console, is_discovered: true };
+                context.ui.note(TAKEN);
                 return Ok((target, token, None, Turn { _lock: lock, renewed: false }));
             }
         }
@@ -362,6 +376,9 @@ fn insisting<T>(context: &Context<'_>, wish: &Wish, until: &Cell<Instant>, attem
     }
 }
 
+/// What somebody is told whom the sign-in of another process serves too.
+const TAKEN: &str = "The other sign-in is done; it counts for this one too.";
+
 /// Waits until no other process signs the same credential in; gives the token that such a process got.
 fn take_turn(context: &Context<'_>, opened: &OpenedForLogin, key: &str, deadline: Instant) -> Result<(Lock, Option<StoredToken>)> {
     let lock_name = format!("sign-in of {key}");
@@ -376,11 +393,7 @@ fn take_turn(context: &Context<'_>, opened: &OpenedForLogin, key: &str, deadline
             Lock::acquire(&context.env, &lock_name, deadline.saturating_duration_since(Instant::now()))?
         }
     };
-    let after = held().filter(|after| before.as_ref().is_none_or(|before| before.access_token != after.access_token));
-    if after.is_some() {
-        context.ui.note("The other sign-in is done; it counts for this one too.");
-    }
-    Ok((lock, after))
+    Ok((lock, held().filter(|after| before.as_ref().is_none_or(|before| before.access_token != after.access_token))))
 }
 
 /// Whether the host serves many workspaces of one account.
@@ -430,10 +443,19 @@ fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &St
     let user = user.filter(|user| !user.is_empty()).map_or(String::new(), |user| format!(" as {}", text::one_line(&user)));
     context.ui.note(&format!("Signed in to {}{user}", target.host));
     if name.is_none() {
-        context.ui.note(&format!(
-            "No profile was written, because none was named. Use the sign-in with: databricks auth token --host {host}; to have a profile: databricks auth login --host {host} --profile NAME",
-            host = target.host
-        ));
+        let host = &target.host;
+        let mut owner = None;
+        let _unreadable = context.file.each_profile(|name, own| {
+            if owner.is_none() && Host::parse(&own).is_ok_and(|own| own == *host) {
+                owner = Some(name.to_owned());
+            }
+        });
+        let next = match owner {
+            // The token of the host is looked for under its profile first.
+            Some(owner) => format!("To sign in the profile of this host: databricks auth login --profile {}", text::one_line(&owner)),
+            None => format!("Use the sign-in with: databricks auth token --host {host}; to have a profile: databricks auth login --host {host} --profile NAME"),
+        };
+        context.ui.note(&format!("No profile was written, because none was named. {next}"));
     }
 }
 

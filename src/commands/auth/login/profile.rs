@@ -8,7 +8,9 @@ use super::wish::Wish;
 use super::{Present, Target};
 use crate::auth::methods::databricks_cli::{self, METHOD};
 use crate::config::attributes::{ATTRIBUTES, Attr};
+use crate::config::file::ProfileFile;
 use crate::context::Context;
+use crate::host::Host;
 use crate::storage::{Lock, OpenedForLogin, Pin, StoredToken};
 
 /// How long to wait for a refresh of another process before the new token is stored.
@@ -22,9 +24,8 @@ pub(super) struct Keeping<'a> {
     pub(super) opened: &'a OpenedForLogin,
     pub(super) name: Option<&'a str>,
     pub(super) target: &'a Target,
+    /// What the profile had when the sign-in began.
     pub(super) present: &'a Present<'a>,
-    /// Whether the profile had this host before.
-    pub(super) is_same: bool,
 }
 
 impl Keeping<'_> {
@@ -33,19 +34,26 @@ impl Keeping<'_> {
         let keys = self.target.keys(self.name, self.opened.mode);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let store = &self.opened.store;
+        // Somebody may have given the profile another host while the browser was open.
+        let own = self.name.map_or(Ok((None, None)), |name| profile_now(self.context, name))?.0;
+        let is_same = own.as_ref() == Some(&self.target.host);
         if renewed {
-            // With refreshes kept out: one of the old sign-in must not overwrite the new one.
-            let lock = Lock::acquire(&self.context.env, &databricks_cli::lock_name(&self.target.host), STORE_PATIENCE)?;
-            if self.is_same || self.name.is_none() {
-                store.save(&lock, &keys, token, None)?;
-                self.write_profile(wish, cluster)?;
+            // With refreshes kept out, at both hosts: one of the old sign-in must not overwrite the new one. In the order of their names, so that no two wait for each other.
+            let mut names: Vec<String> = own.iter().chain([&self.target.host]).map(databricks_cli::lock_name).collect();
+            names.sort_unstable();
+            names.dedup();
+            let locks = names.iter().map(|name| Lock::acquire(&self.context.env, name, STORE_PATIENCE)).collect::<Result<Vec<_>>>()?;
+            let lock = &locks[0];
+            if is_same || self.name.is_none() {
+                store.save(lock, &keys, token, None)?;
+                self.write_profile(wish, cluster, is_same)?;
             } else {
-                store.remove(&lock, &keys[..1])?;
-                self.write_profile(wish, cluster)?;
-                store.save(&lock, &keys, token, None)?;
+                store.remove(lock, &keys[..1])?;
+                self.write_profile(wish, cluster, is_same)?;
+                store.save(lock, &keys, token, None)?;
             }
         } else {
-            self.write_profile(wish, cluster)?;
+            self.write_profile(wish, cluster, is_same)?;
         }
         for notice in store.notices() {
             self.context.ui.warn(&notice);
@@ -56,7 +64,7 @@ impl Keeping<'_> {
         Ok(())
     }
 
-    fn write_profile(&self, wish: &Wish, cluster: Option<&str>) -> Result<()> {
+    fn write_profile(&self, wish: &Wish, cluster: Option<&str>, is_same: bool) -> Result<()> {
         let Some(name) = self.name else { return Ok(()) };
         let target = self.target;
         let mut set = vec![(Attr::Host, target.host.as_str()), (Attr::AuthType, METHOD.name)];
@@ -77,7 +85,7 @@ impl Keeping<'_> {
             .filter(|row| !is_set(row.attr))
             .filter(|row| {
                 is_replaced(row.attr)
-                    || (belongs_to_host(row.attr) && (target.is_discovered || !self.is_same))
+                    || (belongs_to_host(row.attr) && (target.is_discovered || !is_same))
                     || (row.attr == Attr::WorkspaceId && target.is_account_wide)
                     || (row.attr == Attr::ClusterId && is_set(Attr::ServerlessComputeId))
                     || (row.attr == Attr::ServerlessComputeId && is_set(Attr::ClusterId))
@@ -93,6 +101,13 @@ impl Keeping<'_> {
         }
         Ok(())
     }
+}
+
+/// The host and the scopes that a profile has now, whatever they were when this process began.
+pub(super) fn profile_now(context: &Context<'_>, name: &str) -> Result<(Option<Host>, Option<String>)> {
+    let file = ProfileFile::locate(&context.env);
+    let present = Present(file.section(name)?.unwrap_or_default());
+    Ok((present.get(Attr::Host).and_then(|host| Host::parse(host).ok()), present.get(Attr::Scopes).map(ToOwned::to_owned)))
 }
 
 /// Whether a sign-in takes the place of what this attribute says: other ways to authenticate.
