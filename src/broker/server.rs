@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -141,11 +141,11 @@ impl Broker {
     /// Listens on an address of this machine; port 0 is any free one.
     ///
     /// # Errors
-    /// If it is no loopback address, or cannot be had.
+    /// If it is another one than 127.0.0.1, the only one that each SDK asks, or cannot be had.
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(Failure::new(format!("{address} is not an address of this machine alone"))
-                .hint("Listen on 127.0.0.1: what is served are tokens")
+        if address.ip() != Ipv4Addr::LOCALHOST {
+            return Err(Failure::new(format!("{address} is not what SDKs ask"))
+                .hint("Listen on 127.0.0.1: other addresses of this machine are refused by some SDKs, and what is served are tokens")
                 .into());
         }
         let refused = |error: io::Error| anyhow::Error::from(Failure::new(format!("cannot listen on {address}: {error}")).hint("Port 0 takes any free one"));

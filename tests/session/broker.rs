@@ -156,7 +156,9 @@ fn a_unix_socket_serves_the_same_and_goes_with_the_broker() {
 #[test]
 fn only_this_machine_is_listened_on_and_addresses_are_not_shown_unasked() {
     let job = Job::new();
-    job.home.run("auth serve p -o json --listen 0.0.0.0:0").fails().says("127.0.0.1");
+    for address in ["0.0.0.0:0", "[::1]:0"] {
+        job.home.run(["auth", "serve", "p", "-o", "json", "--listen", address]).fails().says("Listen on 127.0.0.1");
+    }
     job.home.run("auth serve p").fails().says("--write-profile");
     job.home.run("auth serve nobody --write-profile x").fails().says("nobody");
     let taken = job.home.config();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Reads the file as recipes for ODBC do, all the time, and uses what it finds.
-const READER: &str = r#"
+pub(super) const READER: &str = r#"
 import configparser, json, os, sys, time, urllib.request, urllib.error
 end = time.time() + float(sys.argv[1])
 seen = {"reads": 0, "tokens": set(), "refused": 0, "calls": 0}

@@ -278,8 +278,11 @@ fn named(context: &Context<'_>, word: &str) -> Result<Origin> {
     }
     let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
     if let Some(id) = session::current(&context.env) {
-        let failure = failure.hint(format!("This is session {id}, in which only its own profiles are known; leave it, or end it: databricks session end {id}"));
-        return Err(failure.into());
+        if session::ended(&context.env).is_some() {
+            return Err(failure.into());
+        }
+        let way_out = session::way_out(&context.env);
+        return Err(failure.hint(format!("This is session {id}, in which only its own profiles are known. {way_out}")).into());
     }
     Err(hint_of_profiles(&context.file, word).into_iter().fold(failure, Failure::hint).into())
 }
