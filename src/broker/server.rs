@@ -25,6 +25,7 @@ use crate::auth::Want;
 use crate::clock;
 use crate::error::Failure;
 use crate::host::Host;
+use crate::peer::{self, Peer};
 use crate::secret::Secret;
 use crate::storage::StoredToken;
 use crate::text;
@@ -360,6 +361,8 @@ impl Broker {
         // Bounded, so that a flood of new ones does not keep the others waiting.
         for _ in 0..256 {
             match self.listener.accept() {
+                // Not a word to other users.
+                Ok((stream, _)) if matches!(peer::of(&stream), Peer::Stranger(_)) => {}
                 Ok((stream, _)) => {
                     let _late = stream.set_nodelay(true);
                     self.admit(Stream::Tcp(stream), now);
