@@ -138,11 +138,12 @@ impl Listener {
     /// If somebody listens there already, or it cannot be made.
     #[cfg(unix)]
     pub(crate) fn unix(path: &std::path::Path) -> io::Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
         use std::os::unix::net::{UnixListener, UnixStream};
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if UnixStream::connect(path).is_ok() {
+                let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+                if !is_socket || UnixStream::connect(path).is_ok() {
                     return Err(error);
                 }
                 // Left behind by a process that was killed.

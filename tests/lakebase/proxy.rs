@@ -176,6 +176,20 @@ fn sockets_need_no_password_and_folders_of_their_own() {
     serving.signal(Signal::INT);
     assert!(serving.end().success());
     assert!(!folder.join(".s.PGSQL.5432").exists());
+    // One that was killed leaves its socket to the next; what is none is somebody's file.
+    let line = format!("database proxy my-instance --port {} --socket door", postgres.port);
+    let mut killed = home.command(&*line).serve();
+    killed.wait_for(" leads to ");
+    killed.signal(Signal::KILL);
+    killed.end();
+    let mut next = home.command(&*line).serve();
+    next.wait_for(" leads to ");
+    home.script("psql -XAt -h $PWD/door -c 'select 2'").run().prints("2\n");
+    next.signal(Signal::INT);
+    assert!(next.end().success());
+    std::fs::write(folder.join(".s.PGSQL.5432"), "precious").unwrap();
+    home.run(&*line).fails().says("another kind of file");
+    assert_eq!(std::fs::read_to_string(folder.join(".s.PGSQL.5432")).unwrap(), "precious");
     std::fs::create_dir(home.work().join("open")).unwrap();
     home.script("chmod 755 open").run().ok();
     home.run("database proxy my-instance --socket open").fails().says("others can get into open");

@@ -195,7 +195,7 @@ fn open_socket(folder: &Path, port: u16) -> Result<Opened> {
     let listener = Listener::unix(&path).map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {}: {error}", path.display()));
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure.hint("Another proxy listens there"),
+            std::io::ErrorKind::AddrInUse => failure.hint("Another proxy listens there, or it is another kind of file"),
             std::io::ErrorKind::InvalidInput => failure.hint("The path of a socket has about 100 letters at most: take another folder"),
             _ => failure,
         }
