@@ -44,7 +44,10 @@ fn psql_logs_in_and_ends_as_psql_does() {
     let who = "-Atc \"select current_user, current_database(), (select ssl from pg_stat_ssl where pid = pg_backend_pid())\"";
     let outcome = psql("my-instance", who);
     outcome.shows("ann@example.com|databricks_postgres|t\ncode 0").says("Instance: my-instance").says("Connecting to database instance...");
-    psql("projects/my-project", who).shows("ann@example.com|databricks_postgres|t\ncode 0").says("Endpoint: primary").says("(idle, waking up)");
+    psql("projects/my-project", who)
+        .shows("ann@example.com|databricks_postgres|t\ncode 0")
+        .says("Endpoint: primary")
+        .says("Connecting to read-write endpoint (idle, waking up)...");
     psql("--project my-project --branch main --endpoint primary", who).shows("ann@example.com|databricks_postgres|t\ncode 0");
     psql("my-instance", "-d postgres -Atc 'select current_database()'").shows("postgres\ncode 0");
     psql("my-instance", "-c 'select 1/0'").shows("code 1").says("division by zero");
