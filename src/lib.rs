@@ -69,7 +69,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // What was printed before the error stays printed; if that fails too, the first error is the one to tell.
             let _shown = ui.flush();
-            report::report(&ui, &error)
+            report::report(&Env::of_process(), &ui, &error)
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use crate::auth::session::NoSignIn;
+#[cfg(unix)]
+use crate::broker::session;
 use crate::commands::Exit;
 use crate::commands::usage::UsageError;
+use crate::env::Env;
 use crate::error::Failure;
 use crate::http::NetworkError;
 use crate::ui::Ui;
@@ -12,11 +15,16 @@ use crate::ui::Ui;
 /// Prints an error as `Error: …` on standard error, the next steps below it, and says with which code to end.
 ///
 /// Compat: but for a program that took over, always 1, and always plain text, also with `-o json`, as scripts know it from the official CLI.
-pub(crate) fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
+#[cfg_attr(not(unix), allow(unused_variables))]
+pub(crate) fn report(env: &Env, ui: &Ui, error: &anyhow::Error) -> ExitCode {
     if let Some(Exit(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
     ui.note(&message(error));
+    #[cfg(unix)]
+    if let Some(id) = session::ended(env) {
+        ui.note(&format!("Hint: Session {id} has ended, and the environment still leads there. {}", session::way_out(env)));
+    }
     ExitCode::FAILURE
 }
 

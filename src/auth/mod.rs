@@ -99,6 +99,19 @@ impl Credential {
         Self { host, headers: vec![("Authorization", header)], method, lasting: None, token: Some(token), remarks }
     }
 
+    /// The token that is sent, with its end where that is known: one that was set, such as that of a session, says it itself if it is a JSON Web Token. `None` where it is
+    /// no token that is sent.
+    pub(crate) fn sent(&self) -> Option<StoredToken> {
+        match (&self.token, &self.lasting) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(Lasting::Token(token))) => {
+                let expiry = oauth::reply::expiry_claim(token.expose()).and_then(|end| Timestamp::from_second(end).ok());
+                Some(StoredToken { access_token: token.clone(), token_type: "Bearer".to_owned(), refresh_token: None, expiry, expires_in: None })
+            }
+            _ => None,
+        }
+    }
+
     /// When the credential ends; `None` where it does not, or nobody knows.
     pub(crate) fn expiry(&self) -> Option<Timestamp> {
         self.token.as_ref()?.expiry

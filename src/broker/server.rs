@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use crate::auth::Want;
 use crate::clock;
 use crate::error::Failure;
 use crate::host::Host;
+use crate::peer::{self, Peer};
 use crate::secret::Secret;
 use crate::storage::StoredToken;
 use crate::text;
@@ -141,11 +142,11 @@ impl Broker {
     /// Listens on an address of this machine; port 0 is any free one.
     ///
     /// # Errors
-    /// If it is no loopback address, or cannot be had.
+    /// If it is another one than 127.0.0.1, the only one that each SDK asks, or cannot be had.
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(Failure::new(format!("{address} is not an address of this machine alone"))
-                .hint("Listen on 127.0.0.1: what is served are tokens")
+        if address.ip() != Ipv4Addr::LOCALHOST {
+            return Err(Failure::new(format!("{address} is not what SDKs ask"))
+                .hint("Listen on 127.0.0.1: other addresses of this machine are refused by some SDKs, and what is served are tokens")
                 .into());
         }
         let refused = |error: io::Error| anyhow::Error::from(Failure::new(format!("cannot listen on {address}: {error}")).hint("Port 0 takes any free one"));
@@ -360,6 +361,8 @@ impl Broker {
         // Bounded, so that a flood of new ones does not keep the others waiting.
         for _ in 0..256 {
             match self.listener.accept() {
+                // Not a word to other users.
+                Ok((stream, _)) if matches!(peer::of(&stream), Peer::Stranger(_)) => {}
                 Ok((stream, _)) => {
                     let _late = stream.set_nodelay(true);
                     self.admit(Stream::Tcp(stream), now);

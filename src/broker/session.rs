@@ -107,7 +107,11 @@ pub(crate) struct Session {
 
 fn trouble(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
     Failure::new(format!("cannot {action} {}: {error}", path.display()))
-        .hint(format!("Sessions lie in {}, or below {}; both have to be yours alone", env::XDG_RUNTIME_DIR, env::TEMPORARY_FOLDER))
+        .hint(format!(
+            "Sessions lie in {}, or below {}; both have to be yours alone, and their paths shorter than 60 letters",
+            env::XDG_RUNTIME_DIR,
+            env::TEMPORARY_FOLDER
+        ))
         .into()
 }
 
@@ -327,6 +331,21 @@ pub(crate) fn current(env: &Env) -> Option<String> {
     let folder = path.parent()?;
     let is_ours = path.file_name()? == CONFIG && folder.parent()? == base(env);
     folder.file_name()?.to_str()?.strip_prefix(PREFIX).filter(|_| is_ours).map(ToOwned::to_owned)
+}
+
+/// The session that the environment still leads to, where that has ended.
+pub(crate) fn ended(env: &Env) -> Option<String> {
+    current(env).filter(|id| fs::symlink_metadata(base(env).join(format!("{PREFIX}{id}"))).is_err())
+}
+
+/// How to take the variables of a session out of a shell.
+pub(crate) fn way_out(env: &Env) -> String {
+    const OWN: [&str; 3] = [env::CONFIG_FILE, env::CONFIG_PROFILE, env::HOST];
+    const LIBPQ: [&str; 7] = [env::PGPASSFILE, env::PGHOST, env::PGPORT, env::PGUSER, env::PGDATABASE, env::PGSSLMODE, env::PGSSLROOTCERT];
+    let folder = |name| env.path(name).and_then(|path| path.parent().map(Path::to_owned));
+    let has_database = folder(env::CONFIG_FILE) == folder(env::PGPASSFILE);
+    let names: Vec<&str> = OWN.into_iter().chain(LIBPQ.into_iter().filter(|_| has_database)).collect();
+    format!("To leave it in this shell: unset {}", names.join(" "))
 }
 
 /// Waits until the keeper of a session is gone, and removes what it left.

@@ -30,6 +30,16 @@ pub(super) fn chosen(context: &Context<'_>, matches: &ArgMatches, formats: &[&'s
     })
 }
 
+/// The line with which a shell of this name takes a variable out; `None` for what is no shell.
+pub(super) fn unset_line(shell: &str, name: &str) -> Option<String> {
+    match shell {
+        "sh" => Some(format!("unset {name}\n")),
+        "fish" => Some(format!("set -e {name};\n")),
+        "pwsh" => Some(format!("Remove-Item Env:{name}\n")),
+        _ => None,
+    }
+}
+
 /// Prints what was made, and adds the lines that go to a file once the text is out, because the text may mask what they hold.
 ///
 /// # Errors

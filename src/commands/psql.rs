@@ -167,7 +167,7 @@ fn resolve(context: &Context<'_>, workspace: &Workspace, name: &str) -> Result<T
                 Some("IDLE") => " (idle, waking up)",
                 _ => "",
             };
-            context.ui.note(&format!("Connecting to endpoint{state}..."));
+            context.ui.note(&format!("Connecting to {}endpoint{state}...", target.purpose));
         }
     }
     Ok(target)

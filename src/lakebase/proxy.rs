@@ -4,7 +4,7 @@
 //! replaced by those of the target; after the login bytes go both ways untouched.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ const BUFFERS: (usize, usize) = (4 << 10, 16 << 10);
 /// So long a login waits for a server that restarts, and so often it asks whether it is back.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
+/// `invalid_catalog_name`: there is no database of that name.
+const NO_DATABASE: &str = "3D000";
 /// A password that is refused so soon after it was made was not too old.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -103,19 +105,31 @@ impl Drop for Present {
 /// Where the door is.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(std::net::TcpListener),
+    /// The address, and the other loopback address of its port, where clients go that know the name `localhost`.
+    Tcp(std::net::TcpListener, Option<std::net::TcpListener>),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixListener),
 }
 
 impl Listener {
+    /// Clients that are told `localhost` go to `::1` first: whoever listened there would be given the door's password.
+    ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be had, or somebody else has that port at `::1`.
     pub(crate) fn tcp(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let bound = |address: SocketAddr| {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok::<_, io::Error>(listener)
+        };
+        let listener = bound(address)?;
         let address = listener.local_addr()?;
-        Ok((Self::Tcp(listener), address))
+        let other = match bound((Ipv6Addr::LOCALHOST, address.port()).into()) {
+            _ if address.ip() != Ipv4Addr::LOCALHOST => None,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            other => other.ok(),
+        };
+        Ok((Self::Tcp(listener, other), address))
     }
 
     /// A socket in a folder that is for the user alone.
@@ -124,11 +138,12 @@ impl Listener {
     /// If somebody listens there already, or it cannot be made.
     #[cfg(unix)]
     pub(crate) fn unix(path: &std::path::Path) -> io::Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
         use std::os::unix::net::{UnixListener, UnixStream};
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if UnixStream::connect(path).is_ok() {
+                let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+                if !is_socket || UnixStream::connect(path).is_ok() {
                     return Err(error);
                 }
                 // Left behind by a process that was killed.
@@ -157,20 +172,21 @@ pub(crate) fn serve(door: &Arc<Door>, listener: Listener) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let accepting = match listener {
-            Listener::Tcp(listener) => {
-                let listener = TcpListener::from_std(listener)?;
-                tokio::spawn(accept_tcp(door.clone(), listener))
+        let mut accepting = Vec::new();
+        match listener {
+            Listener::Tcp(listener, other) => {
+                for listener in std::iter::once(listener).chain(other) {
+                    accepting.push(tokio::spawn(accept_tcp(door.clone(), TcpListener::from_std(listener)?)));
+                }
             }
             #[cfg(unix)]
-            Listener::Unix(listener) => {
-                let listener = UnixListener::from_std(listener)?;
-                tokio::spawn(accept_unix(door.clone(), listener))
-            }
-        };
+            Listener::Unix(listener) => accepting.push(tokio::spawn(accept_unix(door.clone(), UnixListener::from_std(listener)?))),
+        }
         signals.next().await;
-        accepting.abort();
-        let _aborted = accepting.await;
+        for accepting in accepting {
+            accepting.abort();
+            let _aborted = accepting.await;
+        }
         let left = door.clients.count();
         if left > 0 {
             ui::aside(&format!("No more clients are let in. Waiting for {left} to finish; once more to end at once."));
@@ -271,12 +287,24 @@ async fn attend<S: AsyncRead + AsyncWrite + Unpin>(present: Present, mut client:
 /// The trouble that the client is to be told.
 async fn attended<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S) -> Option<Trouble> {
     // Who says nothing, or garbage, or goes, is not answered, and nobody is told of it.
-    let startup = match timeout(GREETING, admit(door, client)).await {
-        Ok(Ok(Some(startup))) => startup,
+    let (mut startup, is_guess) = match timeout(GREETING, admit(door, client)).await {
+        Ok(Ok(Some(admitted))) => admitted,
         Ok(Err(Stop::Trouble(trouble))) => return Some(trouble),
         Ok(Ok(None) | Err(Stop::Gone)) | Err(_) => return None,
     };
-    let LoggedIn { stream: mut server, said } = match log_in(door, &startup).await {
+    let mut outcome = log_in(door, &startup).await;
+    if is_guess
+        && let Ok(LoggedIn { stream, said }) = &mut outcome
+        && let Ok(Ok((kind, body))) = timeout(GREETING, wire::read_message(stream)).await
+    {
+        if kind == b'E' && wire::error_field(&body, b'C') == NO_DATABASE {
+            startup.set("database", &door.database);
+            outcome = log_in(door, &startup).await;
+        } else {
+            said.extend(wire::message(kind, &body));
+        }
+    }
+    let LoggedIn { stream: mut server, said } = match outcome {
         Ok(logged_in) => logged_in,
         Err(Refusal::Trouble(trouble) | Refusal::Closed(trouble)) => {
             ui::aside(&format!("A login failed: {}", text::one_line(&trouble.message)));
@@ -312,8 +340,9 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Reads what a client wants, and lets it in or not. `None` if there is nothing more to do for it.
-async fn admit<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S) -> Result<Option<Startup>, Stop> {
+/// Reads what a client wants, and lets it in or not; and whether its database is called as its user, as libpq and JDBC have it where nobody names one. `None` if there is
+/// nothing more to do for it.
+async fn admit<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S) -> Result<Option<(Startup, bool)>, Stop> {
     let trouble = |code, message: String, hint: &str| Stop::Trouble(Trouble { code, message, hint: hint.to_owned() });
     let mut startup = match wire::greet(client).await? {
         Greeting::Startup(startup) => startup,
@@ -337,13 +366,13 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(door: &Door, client: &mut S) -
             return Err(trouble("28P01", "this is not the password of the proxy".to_owned(), hint));
         }
     }
-    // libpq asks for the database of the user's name where nobody names one.
-    let database = startup.get("database").filter(|database| !database.is_empty() && *database != user);
+    let database = startup.get("database").filter(|database| !database.is_empty());
+    let is_guess = database.is_some_and(|database| database == user);
     if database.is_none() {
         startup.set("database", &door.database);
     }
     startup.set("user", &door.user);
-    Ok(Some(startup))
+    Ok(Some((startup, is_guess)))
 }
 
 /// Compares without telling by its time how much is right.

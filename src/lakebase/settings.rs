@@ -223,6 +223,7 @@ mod tests {
             is_own_role: true,
             database: "my db".to_owned(),
             state: None,
+            purpose: "",
         };
         Settings { target, password: Some(Secret::new(password)), sslmode: SslMode::VerifyFull, roots: Some(PathBuf::from("/etc/ca.pem")) }
     }

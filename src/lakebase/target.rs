@@ -57,6 +57,8 @@ pub(crate) struct Target {
     pub(crate) database: String,
     /// What it does now, as its API calls it; `None` where it says nothing.
     pub(crate) state: Option<String>,
+    /// Of an endpoint what it is for, as people call it; empty where its API does not say.
+    pub(crate) purpose: &'static str,
 }
 
 /// Marks that the instance is there, and cannot be logged in to: its state, as its API calls it.
@@ -79,7 +81,7 @@ pub(crate) fn role_hint(user: &str) -> String {
 /// # Errors
 /// If there is none of that name, it is stopped or starting, or the workspace cannot be asked.
 pub(crate) fn resolve(context: &Context<'_>, workspace: &Workspace, name: &str, wishes: &Wishes) -> Result<Target> {
-    let (resource, host, state) = if is_path(name) { endpoint(context, workspace, name, wishes)? } else { instance(workspace, name, wishes)? };
+    let (resource, host, state, purpose) = if is_path(name) { endpoint(context, workspace, name, wishes)? } else { instance(workspace, name, wishes)? };
     let user = match &wishes.user {
         Some(user) => user.clone(),
         None => workspace.who()?,
@@ -98,6 +100,7 @@ pub(crate) fn resolve(context: &Context<'_>, workspace: &Workspace, name: &str, 
         is_own_role,
         database: wishes.database.clone().unwrap_or_else(|| DATABASE.to_owned()),
         state,
+        purpose,
     })
 }
 
@@ -140,7 +143,7 @@ pub(crate) fn choose(context: &Context<'_>, workspace: &Workspace) -> Result<Str
     Ok(names.swap_remove(chosen))
 }
 
-type Found = (Resource, String, Option<String>);
+type Found = (Resource, String, Option<String>, &'static str);
 
 fn instance(workspace: &Workspace, name: &str, wishes: &Wishes) -> Result<Found> {
     let path = database::GET_INSTANCE.path.replace("{name}", &segment(name));
@@ -158,7 +161,7 @@ fn instance(workspace: &Workspace, name: &str, wishes: &Wishes) -> Result<Found>
     }
     let key = if wishes.read_only { "/read_only_dns" } else { "/read_write_dns" };
     let host = checked_host(text_at(&instance, key), workspace, name)?;
-    Ok((Resource::Instance(name.to_owned()), host, Some(state.to_owned()).filter(|state| !state.is_empty())))
+    Ok((Resource::Instance(name.to_owned()), host, Some(state.to_owned()).filter(|state| !state.is_empty()), ""))
 }
 
 fn endpoint(context: &Context<'_>, workspace: &Workspace, name: &str, wishes: &Wishes) -> Result<Found> {
@@ -205,7 +208,12 @@ fn endpoint(context: &Context<'_>, workspace: &Workspace, name: &str, wishes: &W
     let hosts = if wishes.read_only { ["/status/hosts/read_only_host", "/status/hosts/host"] } else { ["/status/hosts/host", "/status/hosts/host"] };
     let host = hosts.iter().map(|key| text_at(&found, key)).find(|host| !host.is_empty()).unwrap_or_default();
     let host = checked_host(host, workspace, &name)?;
-    Ok((Resource::Endpoint(name), host, Some(text::one_line(state).into_owned()).filter(|state| !state.is_empty())))
+    let purpose = match text_at(&found, "/status/endpoint_type") {
+        "ENDPOINT_TYPE_READ_WRITE" => "read-write ",
+        "ENDPOINT_TYPE_READ_ONLY" => "read-only ",
+        _ => "",
+    };
+    Ok((Resource::Endpoint(name), host, Some(text::one_line(state).into_owned()).filter(|state| !state.is_empty()), purpose))
 }
 
 /// The only one there is, the one that is chosen, or the one that is meant where nobody says which.

@@ -252,6 +252,64 @@ fn as_user(bench: &Bench, user: &str) -> std::process::Command {
     command
 }
 
+/// Another user of this machine, who does in a folder for everybody whatever can be done there, thousands of times a second: plants something at the name where sessions lie,
+/// swaps it for something else in one step, and looks for what came of it, through each name, for as long as a session may be there.
+const ATTACKER: &str = r#"
+import ctypes, glob, os, socket, sys
+name, victim, loot = sys.argv[1:]
+libc = ctypes.CDLL(None, use_errno=True)
+own = name + "-own"
+os.makedirs(own + "/open", exist_ok=True)
+os.chmod(own, 0o777); os.chmod(own + "/open", 0o777)
+open(own + "/file", "w").close()
+def attempt(work, *words):
+    try: return work(*words)
+    except OSError: return None
+def clear(path):
+    attempt(os.unlink, path); attempt(os.rmdir, path)
+def bound(path):
+    listener = socket.socket(socket.AF_UNIX); listener.bind(path); os.chmod(path, 0o777)
+plants = [
+    lambda path: os.symlink(victim, path),
+    lambda path: os.symlink(own + "/open", path),
+    lambda path: os.symlink(name + "-elsewhere", path),
+    lambda path: os.link(own + "/file", path),
+    lambda path: os.link(victim, path),
+    lambda path: os.mkfifo(path, 0o666),
+    lambda path: (os.mkdir(path), os.chmod(path, 0o777)),
+    lambda path: os.mkdir(path, 0o700),
+    bound,
+]
+rounds = 0
+with open(loot, "ab", buffering=0) as taken:
+    def look():
+        for base in (name, own + "/open", name + "-elsewhere"):
+            for folder in [base] + glob.glob(base + "/*"):
+                for file in (".databrickscfg", ".session.json.databricks-tmp", "..databrickscfg.databricks-tmp", "session.json", "control", "lock"):
+                    path = folder + "/" + file
+                    bytes = attempt(lambda: os.read(os.open(path, os.O_RDWR | os.O_NONBLOCK), 4096))
+                    if bytes is not None: taken.write(b"read " + bytes)
+                    if attempt(os.link, path, own + "/kept") is not None: taken.write(b"kept")
+                    if attempt(os.rename, path, own + "/moved") is not None: taken.write(b"moved")
+                    control = socket.socket(socket.AF_UNIX)
+                    if attempt(control.connect, path) is None and attempt(control.send, b"end\n"): taken.write(b"ordered")
+                    control.close()
+    print("ready", flush=True)
+    while True:
+        plant, other = plants[rounds % len(plants)], plants[(rounds * 7 + 3) % len(plants)]
+        rounds += 1
+        attempt(plant, name)
+        attempt(other, own + "/swap")
+        # One for the other, without a moment in between.
+        if libc.renameat2(-100, name.encode(), -100, (own + "/swap").encode(), 2) == 0: look()
+        clear(name); clear(own + "/swap")
+        if rounds % 8 == 0: look()
+        if rounds % 64 == 0:
+            # The user's turn.
+            os.sched_yield()
+            look()
+"#;
+
 #[test]
 fn a9_another_user_in_a_shared_folder_gets_nothing_and_breaks_nothing() {
     if !is_root() {
@@ -263,59 +321,112 @@ fn a9_another_user_in_a_shared_folder_gets_nothing_and_breaks_nothing() {
     let (attacker, user) = ("65534", "65533");
     let workspace = Workspace::start();
     let bench = Bench::new();
-    std::fs::set_permissions(bench.around(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let open = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    open(bench.around(), 0o755);
     let shared = bench.around().join("shared");
     std::fs::create_dir(&shared).unwrap();
-    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    open(&shared, 0o1777);
     bench.write_config(format!("[p]\nhost = {}\ntoken = {}\n", workspace.url(), workspace.token()));
     let victim = bench.home().join("victim");
     std::fs::write(&victim, "precious").unwrap();
+    open(bench.home(), 0o755);
+    open(&victim, 0o644);
     let program = bench.around().join("databricks");
     std::fs::copy(DATABRICKS, &program).unwrap();
-    let mut owned = finish(bench.program("chown").args(["-R", "65533:65533"]).arg(bench.home()), None);
-    assert_eq!(owned.code(), 0);
-    let (name, loot) = (shared.join("databricks-65533"), shared.join("loot"));
-    // Everything that can be planted, over and over, and a look at what comes of it.
-    let attack = format!(
-        "cd '{0}'; n='{1}'; while :; do ln -s '{2}' $n; cat $n/session-*/.databrickscfg >> '{3}' 2>/dev/null; rm -rf $n; mkdir -m 777 $n; sleep 0.01; \
-         cat $n/session-*/.databrickscfg $n/* >> '{3}' 2>/dev/null; rm -rf $n; mkfifo -m 666 $n; rm -rf $n; ln -s \"$n-elsewhere\" $n; rm -rf $n; sleep 0.01; done",
-        shared.display(),
-        name.display(),
-        victim.display(),
-        loot.display()
-    );
-    let mut attacking: Child = as_user(&bench, attacker).args(["sh", "-c", &attack]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(4);
+    assert_eq!(finish(bench.program("chown").args(["-R", "65533:65533"]).arg(bench.home()), None).code(), 0);
+    let (name, loot, script) = (shared.join("databricks-65533"), shared.join("loot"), shared.join("attacker.py"));
+    std::fs::write(&script, ATTACKER).unwrap();
+    open(&script, 0o644);
+    let session = |runtime: Option<&Path>| {
+        let mut command = as_user(&bench, user);
+        command.env("TMPDIR", &shared);
+        if let Some(runtime) = runtime {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
+        // There for a moment, with everything that a session has.
+        finish(command.arg(&program).args(["session", "start", "p", "--live", "--", "sleep", "0.03"]), None)
+    };
+    let mut attacking = as_user(&bench, attacker);
+    attacking.arg("python3").arg(&script).args([&name, &victim, &loot]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut attacking: Child = attacking.spawn().unwrap();
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(attacking.stdout.take().unwrap()), &mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    let until = Instant::now() + Duration::from_secs(8);
     let (mut worked, mut refused) = (0, 0);
     while Instant::now() < until {
-        let mut command = as_user(&bench, user);
-        command.env("TMPDIR", &shared).arg(&program).args(["session", "start", "p", "--", "true"]);
-        let outcome = finish(&mut command, None);
-        assert!(outcome.took < Duration::from_secs(2), "{outcome}");
-        match outcome.code() {
-            0 => {
-                worked += 1;
-                // It is the user's now and the attacker cannot take it away; the attack goes on with the next one.
-                assert_eq!(mode_of(&name), 0o700);
-                std::fs::remove_dir(&name).unwrap();
-            }
-            _ => {
-                refused += 1;
-                assert!(outcome.stderr().contains("is not a folder of this user") || outcome.stderr().contains(&*name.to_string_lossy()), "{outcome}");
-            }
+        // Now and then the user is first: then it is the user's, and the attack is one on a session that runs.
+        if worked <= refused / 8 {
+            kill_process(Pid::from_child(&attacking), Signal::STOP).unwrap();
+            let _planted = std::fs::remove_dir_all(&name).or_else(|_| std::fs::remove_file(&name));
+            std::fs::create_dir(&name).unwrap();
+            open(&name, 0o700);
+            std::os::unix::fs::chown(&name, Some(65533), Some(65533)).unwrap();
+            kill_process(Pid::from_child(&attacking), Signal::CONT).unwrap();
+        }
+        let outcome = session(None);
+        assert!(outcome.took < Duration::from_secs(5), "{outcome}");
+        if outcome.code() == 0 {
+            worked += 1;
+            // It is the user's now and the attacker cannot take it away; the attack goes on with the next one.
+            let metadata = std::fs::symlink_metadata(&name).unwrap();
+            assert_eq!((mode_of(&name), std::os::unix::fs::MetadataExt::uid(&metadata)), (0o700, 65533));
+            assert_eq!(std::fs::read_dir(&name).unwrap().count(), 0, "something of the session stays");
+            std::fs::remove_dir(&name).unwrap();
+        } else {
+            refused += 1;
+            assert!(outcome.stderr().contains("is not a folder of this user") || outcome.stderr().contains(&*name.to_string_lossy()), "{outcome}");
         }
     }
     attacking.kill().unwrap();
     attacking.wait().unwrap();
     println!("{worked} sessions, {refused} refused");
-    assert!(refused > 0, "nothing was planted in time");
+    assert!(refused > 5 && worked > 5, "{worked} sessions, {refused} refused");
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
-    assert!(!std::fs::read_to_string(&loot).unwrap_or_default().contains("token"), "the attacker has read a managed file");
-    assert!(!shared.join("databricks-65533-elsewhere").exists());
+    assert_eq!((mode_of(&victim), mode_of(bench.home())), (0o644, 0o755), "modes of what is not a session's stay");
+    let taken = std::fs::read(&loot).unwrap();
+    assert!(taken.is_empty(), "the attacker has got something: {}", String::from_utf8_lossy(&taken));
+    let own = shared.join("databricks-65533-own");
+    let in_theirs: Vec<_> = std::fs::read_dir(own.join("open")).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(in_theirs.is_empty() && !shared.join("databricks-65533-elsewhere").exists(), "{in_theirs:?}");
+    for kept in ["kept", "moved"] {
+        assert!(!own.join(kept).exists());
+    }
+    // Runtime folders that somebody else has prepared are none: the session is elsewhere, and nothing comes into them.
+    let _planted = std::fs::remove_dir_all(&name).or_else(|_| std::fs::remove_file(&name));
+    let run = shared.join("run");
+    let prepared = |made: &str| {
+        let script = format!("cd '{}'; rm -rf run; {made}", shared.display());
+        assert_eq!(finish(as_user(&bench, attacker).args(["sh", "-c", &script]), None).code(), 0, "{made}");
+    };
+    for made in [
+        "mkdir -m 777 run",
+        "mkdir -m 700 run",
+        "mkdir -m 777 run run/databricks",
+        "ln -s databricks-65533-own/open run",
+        "mkfifo -m 666 run",
+        "touch run; chmod 666 run",
+    ] {
+        prepared(made);
+        let mut find = as_user(&bench, "0");
+        assert_eq!(session(Some(&run)).code(), 0, "{made}");
+        let found = finish(find.args(["find", "-H"]).arg(&run).args(["-mindepth", "1", "!", "-uid", attacker]), None);
+        assert_eq!(found.stdout(), "", "{made}");
+    }
+    // A socket at a name that is somebody else's is none either, and what is there stays.
+    let socket = shared.join("socket");
+    for made in ["ln -s '{victim}' socket", "mkfifo -m 666 socket", "touch socket", "mkdir -m 777 socket"] {
+        prepared(&format!("rm -rf socket; {}", made.replace("{victim}", &victim.to_string_lossy())));
+        let mut command = as_user(&bench, user);
+        let outcome = finish(command.arg(&program).args(["auth", "serve", "p", "-o", "json", "--socket"]).arg(&socket), None);
+        outcome.failed_with(&["there is a file that is no socket"]);
+        assert!(std::fs::symlink_metadata(&socket).is_ok(), "{made}");
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     // A folder in which others can rename is none at all.
-    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    open(&shared, 0o777);
     let mut command = as_user(&bench, user);
-    owned = finish(command.env("TMPDIR", &shared).arg(&program).args(["session", "start", "p", "--", "true"]), None);
+    let owned = finish(command.env("TMPDIR", &shared).arg(&program).args(["session", "start", "p", "--", "true"]), None);
     owned.failed_with(&["other users can change", "XDG_RUNTIME_DIR"]);
 }
 

@@ -44,7 +44,10 @@ fn psql_logs_in_and_ends_as_psql_does() {
     let who = "-Atc \"select current_user, current_database(), (select ssl from pg_stat_ssl where pid = pg_backend_pid())\"";
     let outcome = psql("my-instance", who);
     outcome.shows("ann@example.com|databricks_postgres|t\ncode 0").says("Instance: my-instance").says("Connecting to database instance...");
-    psql("projects/my-project", who).shows("ann@example.com|databricks_postgres|t\ncode 0").says("Endpoint: primary").says("(idle, waking up)");
+    psql("projects/my-project", who)
+        .shows("ann@example.com|databricks_postgres|t\ncode 0")
+        .says("Endpoint: primary")
+        .says("Connecting to read-write endpoint (idle, waking up)...");
     psql("--project my-project --branch main --endpoint primary", who).shows("ann@example.com|databricks_postgres|t\ncode 0");
     psql("my-instance", "-d postgres -Atc 'select current_database()'").shows("postgres\ncode 0");
     psql("my-instance", "-c 'select 1/0'").shows("code 1").says("division by zero");
@@ -159,6 +162,8 @@ fn libpq_reads_what_is_written_for_it() {
         format!(
             "databricks database service my-instance --port {port} --name x --with-password > .pg_service.conf && chmod 600 .pg_service.conf && PGSERVICEFILE=.pg_service.conf PGSERVICE=x {ask}; rm .pg_service.conf"
         ),
+        // What would lead libpq elsewhere is taken out, where that can be.
+        format!("export PGHOSTADDR=192.0.2.1 PGSERVICE=other; eval \"$(databricks database env my-instance --port {port} --format sh)\" && {ask}"),
         // The documented way, step by step.
         format!(
             "PGPASSWORD=$(databricks database generate-database-credential --request-id $(uuidgen) --json '{{\"instance_names\": [\"db-instance-name\"]}}' | jq -r .token) psql -XAt 'host=localhost port={port} user=ann@example.com dbname=databricks_postgres sslmode=verify-full sslrootcert={}' -c 'select current_user'",
@@ -166,6 +171,9 @@ fn libpq_reads_what_is_written_for_it() {
         ),
     ] {
         home.script(&script).run().prints("ann@example.com\n");
+    }
+    for form in ["env my-instance --format dotenv", "dsn my-instance"] {
+        home.command(&*format!("database {form}")).env("PGSERVICE", "other").reveals().run().ok().says("PGSERVICE is set, and libpq goes by it");
     }
     home.script(&format!("databricks database dsn my-instance --port {port} --format jdbc --no-password")).run().prints(&format!(
         "jdbc:postgresql://localhost:{port}/databricks_postgres?sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory&user=ann%40example.com\n"

@@ -7,6 +7,7 @@ mod partners;
 mod pickers;
 mod postgres;
 mod proxy;
+mod recipes;
 mod rest;
 mod session;
 mod soak;

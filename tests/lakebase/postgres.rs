@@ -36,6 +36,8 @@ pub(super) struct Postgres {
     folder: tempfile::TempDir,
     /// As long as it is asked.
     _ldap: Ldap,
+    /// Signs the server's certificates.
+    authority: rcgen::Issuer<'static, rcgen::KeyPair>,
     child: Option<Child>,
 }
 
@@ -51,7 +53,8 @@ impl Postgres {
         let status = Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")).status().unwrap();
         assert!(status.success());
         let ldap = workspace.ldap();
-        certificates(folder.path(), served);
+        let authority = authority(folder.path());
+        certificate(folder.path(), &authority, served);
         let rules = format!(
             "local all all trust\nhostssl all native,app all scram-sha-256\nhostssl all all all ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"\" ldapsuffix=\"\"\nhostnossl all all all reject\n",
             ldap.port()
@@ -62,7 +65,7 @@ impl Postgres {
             give(&folder.path().join(name));
         }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut postgres = Postgres { port, folder, _ldap: ldap, child: None };
+        let mut postgres = Postgres { port, folder, _ldap: ldap, authority, child: None };
         postgres.begin();
         postgres
     }
@@ -94,6 +97,24 @@ impl Postgres {
         while self.sql("select 1").is_none_or(|answer| answer != "1") {
             assert!(started.elapsed() < DEADLINE, "the server did not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Gives the running server another certificate, of another key, by the same authority; the old one is gone when this returns.
+    pub(super) fn renew_certificate(&self) {
+        let shown = || {
+            let script = format!("openssl s_client -connect localhost:{} -starttls postgres < /dev/null 2> /dev/null | openssl x509 -noout -pubkey", self.port);
+            Command::new("sh").args(["-c", &script]).output().unwrap().stdout
+        };
+        let before = shown();
+        certificate(self.folder.path(), &self.authority, Served::Good);
+        for name in ["server.key", "server.pem"] {
+            give(&self.folder.path().join(name));
+        }
+        self.sql("select pg_reload_conf()").unwrap();
+        let started = Instant::now();
+        while shown() == before {
+            assert!(!before.is_empty() && started.elapsed() < DEADLINE, "the certificate stays");
         }
     }
 
@@ -200,8 +221,8 @@ fn template() -> PathBuf {
     ready
 }
 
-/// An authority, and a certificate for `localhost` that it signed.
-fn certificates(folder: &Path, served: Served) {
+/// An authority.
+fn authority(folder: &Path) -> rcgen::Issuer<'static, rcgen::KeyPair> {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -209,14 +230,19 @@ fn certificates(folder: &Path, served: Served) {
     let key = KeyPair::generate().unwrap();
     let certificate = authority.self_signed(&key).unwrap();
     fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
-    let issuer = Issuer::new(authority, key);
+    Issuer::new(authority, key)
+}
+
+/// A certificate for `localhost` that an authority signed.
+fn certificate(folder: &Path, authority: &rcgen::Issuer<'static, rcgen::KeyPair>, served: Served) {
+    use rcgen::{CertificateParams, KeyPair};
     let server_key = KeyPair::generate().unwrap();
     let name = if served == Served::AnotherName { "elsewhere.example" } else { "localhost" };
     let mut server = CertificateParams::new(vec![name.to_owned()]).unwrap();
     if served == Served::Expired {
         server.not_after = rcgen::date_time_ymd(2020, 1, 1);
     }
-    let server = server.signed_by(&server_key, &issuer).unwrap();
+    let server = server.signed_by(&server_key, authority).unwrap();
     fs::write(folder.join("server.pem"), server.pem()).unwrap();
     fs::write(folder.join("server.key"), server_key.serialize_pem()).unwrap();
     fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -3,7 +3,7 @@
 use super::door::Door;
 use super::logins::{keep_secret, setting};
 use super::postgres::{NATIVE_PASSWORD, Postgres, Served, answering};
-use crate::harness::Home;
+use crate::harness::{Home, set_mode};
 use crate::peers::oracle::installed;
 use crate::session::eventually;
 use crate::workspace::{Fault, Response};
@@ -176,6 +176,20 @@ fn sockets_need_no_password_and_folders_of_their_own() {
     serving.signal(Signal::INT);
     assert!(serving.end().success());
     assert!(!folder.join(".s.PGSQL.5432").exists());
+    // One that was killed leaves its socket to the next; what is none is somebody's file.
+    let line = format!("database proxy my-instance --port {} --socket door", postgres.port);
+    let mut killed = home.command(&*line).serve();
+    killed.wait_for(" leads to ");
+    killed.signal(Signal::KILL);
+    killed.end();
+    let mut next = home.command(&*line).serve();
+    next.wait_for(" leads to ");
+    home.script("psql -XAt -h $PWD/door -c 'select 2'").run().prints("2\n");
+    next.signal(Signal::INT);
+    assert!(next.end().success());
+    std::fs::write(folder.join(".s.PGSQL.5432"), "precious").unwrap();
+    home.run(&*line).fails().says("another kind of file");
+    assert_eq!(std::fs::read_to_string(folder.join(".s.PGSQL.5432")).unwrap(), "precious");
     std::fs::create_dir(home.work().join("open")).unwrap();
     home.script("chmod 755 open").run().ok();
     home.run("database proxy my-instance --socket open").fails().says("others can get into open");
@@ -327,5 +341,68 @@ fn a_role_that_is_missing_is_told_as_the_server_tells_it() {
     let (home, workspace, postgres) = setting();
     let door = Door::open(&home, postgres.port, "--user nobody@example.com");
     door.script("psql -X -c 'select 1'").says("FATAL");
+    keep_secret(&home, &workspace);
+}
+
+/// Several clients at once, each with its own user and database: the user does not matter, and the database is the one that is named.
+#[test]
+fn clients_get_the_database_that_they_name() {
+    let (home, workspace, postgres) = setting();
+    postgres.sql("create database shop").unwrap();
+    let door = Door::open(&home, postgres.port, "");
+    let ask = "psql -XAt -c \"select current_user, current_database() from pg_sleep(0.3)\"";
+    // libpq asks for the database of the user's name where nobody names one: that is meant if it is there.
+    let script = format!(
+        "unset PGDATABASE; {ask} -U shop -d shop > 1 & {ask} -U shop > 2 & {ask} -U nobody > 3 & {ask} -U nobody -d postgres > 4 & {ask} -U 'o:d user' -d shop > 5 & wait; cat 1 2 3 4 5"
+    );
+    let answers = ["shop", "shop", "databricks_postgres", "postgres", "shop"].map(|name| format!("ann@example.com|{name}\n"));
+    door.script(&script).ok().prints(&answers.concat());
+    door.script("psql -X -U shop -d nope -c 'select 1'").says("database \"nope\" does not exist");
+    keep_secret(&home, &workspace);
+}
+
+/// `localhost` is `::1` first: what another user put there would be given the door's password.
+#[test]
+fn the_other_address_of_localhost_is_the_doors_too() {
+    let (home, workspace, postgres) = setting();
+    let Ok(taken) = std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)) else { return };
+    let door = Door::open(&home, postgres.port, "");
+    door.script("PGPASSWORD=$(sed -n 's/^localhost:.*://p' door.pgpass) psql -XAt -h ::1 -c 'select 3'").prints("3\n");
+    drop(door);
+    let port = taken.local_addr().unwrap().port();
+    let line = |address: String| home.run(&*format!("database proxy my-instance --port {} --listen {address} --password-file door.pgpass", postgres.port));
+    line(format!("127.0.0.1:{port}")).fails().says(&format!("cannot listen on 127.0.0.1:{port}")).says("--listen 127.0.0.1:6432");
+    drop(taken);
+    // By its name, and on the other address alone.
+    for (address, host) in [("localhost:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+        let serving = home.command(&*format!("database proxy my-instance --port {} --listen {address} --password-file {host}.pgpass", postgres.port)).serve();
+        let said = serving.wait_for(" leads to ");
+        home.store(home.work().join(format!("{host}.pgpass")));
+        let port = said.lines().find_map(|line| line.split_once(" leads to ")).unwrap().0.rsplit(':').next().unwrap().to_owned();
+        home.script(&format!("PGPASSFILE={host}.pgpass psql -XAt -h {host} -p {port} -U me -d databricks_postgres -c 'select 4'")).run().prints("4\n");
+    }
+    keep_secret(&home, &workspace);
+}
+
+#[test]
+fn a_server_may_renew_its_certificate() {
+    let (home, workspace, postgres) = setting();
+    let door = Door::open(&home, postgres.port, "");
+    door.script("psql -XAt -c 'select 1'").prints("1\n");
+    postgres.renew_certificate();
+    door.script("psql -XAt -c 'select 2'").prints("2\n");
+    home.script(&format!("databricks psql my-instance -- -X -p {} -Atc 'select 3'", postgres.port)).run().prints("3\n");
+    keep_secret(&home, &workspace);
+}
+
+#[test]
+fn a_socket_whose_path_is_too_long_is_told() {
+    let (home, workspace, postgres) = setting();
+    let long = "x".repeat(100);
+    home.run(&*format!("database proxy my-instance --port {} --socket {long}", postgres.port)).fails().says("letters at most: take another folder");
+    let runtime = home.work().join(&long);
+    set_mode(&runtime, 0o700);
+    home.command("session start -- true").env("XDG_RUNTIME_DIR", &runtime).run().fails().says("shorter than");
+    assert_eq!(std::fs::read_dir(runtime.join("databricks")).unwrap().count(), 0, "nothing is left");
     keep_secret(&home, &workspace);
 }

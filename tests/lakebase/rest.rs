@@ -203,3 +203,63 @@ fn the_python_sdk_gets_passwords_that_are_as_good() {
     let ours = home.command("database generate-database-credential my-instance --request-id r").reveals().run();
     assert_eq!(ours.ok().json()["token"], lines[0]);
 }
+
+/// Catalogs, synced tables and change feeds of a project: what we send is what the Python SDK sends.
+#[test]
+fn what_no_other_test_calls_goes_out_as_the_python_sdk_sends_it() {
+    let (home, workspace) = Home::signed_in();
+    let done = json!({"name": "operations/1", "done": true, "response": {}});
+    for method in ["POST", "DELETE"] {
+        workspace.order(Fault::on(method, "/api/2.0/postgres").reply(Response::json(200, &done)).forever());
+    }
+    workspace.order(Fault::on("GET", "/api/2.0/postgres").reply(Response::json(200, &json!({}))).forever());
+    let database = "projects/my-project/branches/main/databases/db";
+    let catalog = json!({"spec": {"postgres_database": "databricks_postgres", "branch": "projects/my-project/branches/main"}}).to_string();
+    let table = json!({"spec": {"source_table_full_name": "main.raw.orders", "primary_key_columns": ["id"]}}).to_string();
+    let feed = json!({"catalog": "main", "schema": "feed", "postgres_schema": "public"}).to_string();
+    let calls: [(&[&str], String); 12] = [
+        (&["create-catalog", "my_catalog", "--json", &catalog], format!("create_catalog(Catalog.from_dict({catalog}), 'my_catalog')")),
+        (&["get-catalog", "catalogs/my_catalog"], "get_catalog('catalogs/my_catalog')".to_owned()),
+        (&["delete-catalog", "catalogs/my_catalog"], "delete_catalog('catalogs/my_catalog')".to_owned()),
+        (
+            &["create-synced-table", "main.public.orders", "--json", &table],
+            format!("create_synced_table(SyncedTable.from_dict({table}), 'main.public.orders')"),
+        ),
+        (&["get-synced-table", "synced_tables/main.public.orders"], "get_synced_table('synced_tables/main.public.orders')".to_owned()),
+        (&["delete-synced-table", "synced_tables/main.public.orders"], "delete_synced_table('synced_tables/main.public.orders')".to_owned()),
+        (
+            &["create-cdf-config", database, "--cdf-config-id", "feed", "--json", &feed],
+            format!("create_cdf_config('{database}', CdfConfig.from_dict({feed}), cdf_config_id='feed')"),
+        ),
+        (&["get-cdf-config", &format!("{database}/cdf-configs/feed")], format!("get_cdf_config('{database}/cdf-configs/feed')")),
+        (&["list-cdf-configs", database], format!("list_cdf_configs('{database}')")),
+        (&["delete-cdf-config", &format!("{database}/cdf-configs/feed")], format!("delete_cdf_config('{database}/cdf-configs/feed')")),
+        (&["get-cdf-status", &format!("{database}/cdf-statuses/orders")], format!("get_cdf_status('{database}/cdf-statuses/orders')")),
+        (&["list-cdf-statuses", database], format!("list_cdf_statuses('{database}')")),
+    ];
+    let sent = || -> Vec<(String, String, serde_json::Value)> {
+        let requests = workspace.requests().into_iter().filter(|request| request.target.starts_with("/api/2.0/postgres"));
+        requests
+            .map(|request| {
+                // A page size is ours.
+                let target = request.target.split(['?', '&']).filter(|part| !part.starts_with("page_size=")).collect::<Vec<_>>().join("?");
+                (request.method.clone(), target, serde_json::from_str(&request.body).unwrap_or_default())
+            })
+            .collect()
+    };
+    workspace.clear_requests();
+    for (words, _) in &calls {
+        home.run(&[&["postgres"], *words].concat()[..]).ok();
+    }
+    let ours = sent();
+    workspace.clear_requests();
+    let lines: Vec<String> =
+        calls.iter().map(|(words, call)| if words[0].starts_with("list") { format!("list(pg.{call})\n") } else { format!("pg.{call}\n") }).collect();
+    let program = format!(
+        "from databricks.sdk import WorkspaceClient\nfrom databricks.sdk.service.postgres import *\npg = WorkspaceClient().postgres\n{}",
+        lines.concat()
+    );
+    std::fs::write(home.work().join("sdk.py"), program).unwrap();
+    home.script(&format!("{} sdk.py", crate::peers::oracle::python().display())).run().ok();
+    assert_eq!((ours.len(), &ours), (calls.len(), &sent()));
+}

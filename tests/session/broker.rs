@@ -153,10 +153,32 @@ fn a_unix_socket_serves_the_same_and_goes_with_the_broker() {
     assert!(!socket.exists());
 }
 
+/// Somebody else has learned the address: the kernel tells whose connection it is.
+#[test]
+fn another_user_is_not_served() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let job = Job::new();
+    let serving = Serving::start(&job, &["p"]);
+    let ask = |uid: &str| {
+        let url = format!("http://{}{}", serving.address, serving.paths[0]);
+        let script = format!(
+            "exec setpriv --reuid={uid} --clear-groups curl -s -w '%{{http_code}}' -o /dev/null -H 'X-Databricks-Metadata-Version: 1' -H 'X-Databricks-Host: {}' {url}",
+            serving.host
+        );
+        job.home.script(&script).run().stdout.clone()
+    };
+    assert_eq!((ask("65534"), job.workspace.grants().client_credentials), ("000".to_owned(), 0));
+    assert_eq!(ask("0"), "200");
+}
+
 #[test]
 fn only_this_machine_is_listened_on_and_addresses_are_not_shown_unasked() {
     let job = Job::new();
-    job.home.run("auth serve p -o json --listen 0.0.0.0:0").fails().says("127.0.0.1");
+    for address in ["0.0.0.0:0", "[::1]:0"] {
+        job.home.run(["auth", "serve", "p", "-o", "json", "--listen", address]).fails().says("Listen on 127.0.0.1");
+    }
     job.home.run("auth serve p").fails().says("--write-profile");
     job.home.run("auth serve nobody --write-profile x").fails().says("nobody");
     let taken = job.home.config();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Reads the file as recipes for ODBC do, all the time, and uses what it finds.
-const READER: &str = r#"
+pub(super) const READER: &str = r#"
 import configparser, json, os, sys, time, urllib.request, urllib.error
 end = time.time() + float(sys.argv[1])
 seen = {"reads": 0, "tokens": set(), "refused": 0, "calls": 0}
@@ -199,6 +199,12 @@ fn on_a_terminal_what_failed_can_be_tried_again() {
     // Without a terminal it is an error like any other.
     job.home.run("session start broken -- /bin/true").fails().says("127.0.0.1:9");
     job.home.run("session start nobody -- /bin/true").fails().says("no matching profile found");
+    // Nor is there a session that would end before it begins.
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    child.wait().unwrap();
+    for (parent, why) in [(child.id().to_string(), "there is no such process"), ("0".to_owned(), "the number of a process"), ("-1".to_owned(), "--parent")] {
+        job.home.run(["session", "start", "pat", &format!("--parent={parent}")]).fails().prints("").says(why);
+    }
     assert!(job.folders().is_empty());
 }
 

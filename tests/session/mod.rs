@@ -7,6 +7,7 @@ mod exec;
 mod home;
 mod managed;
 mod methods;
+mod several;
 mod soak;
 mod terminal;
 mod unit;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::token;
-use crate::auth::{Credential, Lasting, Want};
+use crate::auth::{Credential, Want};
 use crate::broker::Source;
+use crate::clock;
 use crate::config::attributes::Attr;
 use crate::config::file::ProfileFile;
 use crate::config::settings::{Selection, Settings};
@@ -48,11 +49,14 @@ impl Origin {
     /// Fetches tokens for one host from any thread.
     pub(in crate::commands) fn source(self, context: &Context<'_>, host: Host) -> Arc<Source> {
         let agent = Agent::of(context);
+        let check = move |named: &Host| {
+            if named == &host { Ok(()) } else { Err(Failure::new(format!("the settings name {named} now, and no longer {host}"))) }
+        };
         Arc::new(move |want| {
+            // Before anything is sent there.
+            self.settings(&agent.env, &ProfileFile::locate(&agent.env))?.host()?.as_ref().map_or(Ok(()), &check)?;
             let (_, credential) = self.credential(&agent, want)?;
-            if credential.host != host {
-                return Err(Failure::new(format!("the settings name {} now, and no longer {host}", credential.host)).into());
-            }
+            check(&credential.host)?;
             token_of(&credential)
         })
     }
@@ -67,16 +71,18 @@ impl Origin {
 /// The token that a credential consists of.
 ///
 /// # Errors
-/// If it is another kind of credential.
+/// If it is another kind of credential, or was set and has ended.
 pub(in crate::commands) fn token_of(credential: &Credential) -> Result<StoredToken> {
-    match (&credential.token, &credential.lasting) {
-        (Some(token), _) => Ok(token.clone()),
-        (None, Some(Lasting::Token(token))) => {
-            Ok(StoredToken { access_token: token.clone(), token_type: "Bearer".to_owned(), refresh_token: None, expiry: None, expires_in: None })
-        }
-        _ => Err(Failure::new(format!("the auth type {} has no token that could be handed on", text::one_line(credential.method)))
+    let Some(token) = credential.sent() else {
+        return Err(Failure::new(format!("the auth type {} has no token that could be handed on", text::one_line(credential.method)))
             .hint("Set auth_type to a method with tokens, such as databricks-cli, pat or oauth-m2m")
+            .into());
+    };
+    match token.expiry.filter(|end| credential.lasting.is_some() && *end <= clock::now()) {
+        Some(end) => Err(Failure::new(format!("the token that is set has ended at {}", clock::minute(end)))
+            .hint("Where it is that of a session: databricks session refresh")
             .into()),
+        None => Ok(token),
     }
 }
 

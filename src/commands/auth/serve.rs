@@ -228,6 +228,9 @@ fn announce(context: &Context<'_>, served: &[Served], as_json: bool) -> Result<(
             context.ui.out_line(&format!("{name} at {host}: profile {twin}"));
         }
     }
+    if !as_json {
+        context.ui.note("Programs of yours that use this profile have a living token until Ctrl-C ends this.");
+    }
     context.ui.flush().map(drop)
 }
 

@@ -10,7 +10,7 @@ use crate::auth::chain::{self, Unconfigured};
 use crate::auth::methods::databricks_cli;
 use crate::auth::oauth::reply;
 use crate::auth::session::{self, Ended, NoSignIn};
-use crate::auth::{Credential, Lasting, Want, find};
+use crate::auth::{Credential, Want, find};
 use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, arguments};
@@ -134,21 +134,13 @@ pub(in crate::commands) fn credential(context: &Context<'_>, settings: &Settings
 }
 
 fn print(context: &Context<'_>, settings: &Settings, credential: &Credential, want: Want, alone: bool, scopes: Option<&str>) -> Result<()> {
-    let token = match (&credential.token, &credential.lasting) {
-        (Some(token), _) => {
-            session::check_wish(token, want)?;
-            token.clone()
-        }
-        (None, Some(Lasting::Token(token))) => {
-            storage::StoredToken { access_token: token.clone(), token_type: "Bearer".to_owned(), refresh_token: None, expiry: None, expires_in: None }
-        }
-        _ => {
-            let title = find(credential.method).map_or(credential.method, |method| method.name);
-            return Err(Failure::new(format!("the auth type {title} sends no token that could be printed"))
-                .hint("To see its headers: databricks auth env --format netrc, or set auth_type to a method with tokens")
-                .into());
-        }
+    let Some(token) = credential.sent() else {
+        let title = find(credential.method).map_or(credential.method, |method| method.name);
+        return Err(Failure::new(format!("the auth type {title} sends no token that could be printed"))
+            .hint("To see its headers: databricks auth env --format netrc, or set auth_type to a method with tokens")
+            .into());
     };
+    session::check_wish(&token, want)?;
     if let Some(scopes) = scopes.filter(|_| credential.method == "databricks-cli") {
         let host = &credential.host;
         check_scopes(&token.access_token, scopes, &databricks_cli::login_line(settings.profile_at(host), host))?;

@@ -38,6 +38,9 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         return Err(context.usage_error(UsageError::new(invalid_argument(format, "--format", "accepted arguments are url, jdbc and keywords"))));
     }
     let settings = super::settings(context, matches, !arguments::is_on(matches, "no-password"))?;
+    for name in super::detours(context).filter(|_| format != "jdbc") {
+        context.ui.warn(&super::detour(name));
+    }
     let text = match format {
         "jdbc" => settings.jdbc(),
         "keywords" => settings.keywords()?,

@@ -37,6 +37,12 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let settings = super::settings(context, matches, true)?;
     let variables = settings.variables()?;
     let variables = variables.iter().map(|(name, value)| Variable { name, value, secret: *name == crate::env::PGPASSWORD }).collect();
+    for name in super::detours(context) {
+        match hand_over::unset_line(format.name, name) {
+            Some(line) => context.ui.out(&line),
+            None => context.ui.warn(&super::detour(name)),
+        }
+    }
     let made = (format.write)(&Parcel { credential: None, variables })?;
     hand_over::bring(context, format, &made)
 }

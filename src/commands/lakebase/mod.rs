@@ -10,6 +10,7 @@ use crate::clock;
 use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Command, arguments};
 use crate::context::{Context, Workspace};
+use crate::env as names;
 use crate::lakebase::credential;
 use crate::lakebase::settings::{Settings, SslMode};
 use crate::lakebase::target::{self, Target, Wishes};
@@ -94,6 +95,16 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches, with_passwor
         context.ui.warn(&remark);
     }
     Ok(settings)
+}
+
+/// The variables that are set here and lead libpq elsewhere than the settings.
+fn detours(context: &Context<'_>) -> impl Iterator<Item = &'static str> {
+    names::PG_DETOURS.iter().copied().filter(|name| context.env.get(name).is_some())
+}
+
+/// What a user should know about one of [`detours`].
+fn detour(name: &str) -> String {
+    format!("{name} is set, and libpq goes by it rather than by this. To take it out: unset {name}")
 }
 
 /// How long a request for a new password may take while somebody waits for it.

@@ -19,7 +19,7 @@ use crate::files;
 use crate::http;
 use crate::lakebase::credential;
 use crate::lakebase::proxy::{Access, Clients, Door, Listener, is_private, serve};
-use crate::lakebase::target::PORT;
+use crate::lakebase::target::{PORT, Target};
 use crate::lakebase::upstream::Server;
 use crate::lakebase::vault::{Password, Trouble, Vault};
 use crate::secret::Secret;
@@ -87,7 +87,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
 
     let (listener, access, place) = match socket {
         Some(folder) => open_socket(Path::new(folder), address.port())?,
-        None => open_port(context, address, keep, &target.user)?,
+        None => open_port(context, address, keep, &target)?,
     };
     let (vault, wishes) = Vault::new(first);
     let door = Arc::new(Door { server, user: target.user.clone(), database: target.database.clone(), access, vault, clients: Clients::default() });
@@ -129,10 +129,8 @@ fn make_room() {}
 /// Where to listen.
 fn address(context: &Context<'_>, listen: Option<&str>) -> Result<SocketAddr> {
     let Some(text) = listen else { return Ok(SocketAddr::from(([127, 0, 0, 1], PORT))) };
-    let parsed = match text.strip_prefix("localhost:") {
-        Some(port) => port.parse().ok().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port))),
-        None => text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|address| SocketAddr::from((address, PORT)))),
-    };
+    let numbers = text.replacen("localhost", "127.0.0.1", 1);
+    let parsed = numbers.parse().ok().or_else(|| numbers.parse::<IpAddr>().ok().map(|address| SocketAddr::from((address, PORT))));
     let refuse = |reason: &str| context.usage_error(UsageError::new(invalid_argument(text, "--listen", reason)));
     let address = parsed.ok_or_else(|| refuse("write it as 127.0.0.1:5432"))?;
     if !is_private(address.ip()) {
@@ -143,11 +141,11 @@ fn address(context: &Context<'_>, listen: Option<&str>) -> Result<SocketAddr> {
 
 type Opened = (Listener, Access, String);
 
-fn open_port(context: &Context<'_>, address: SocketAddr, keep: Option<&str>, user: &str) -> Result<Opened> {
+fn open_port(context: &Context<'_>, address: SocketAddr, keep: Option<&str>, target: &Target) -> Result<Opened> {
     let (listener, address) = Listener::tcp(address).map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {address}: {error}"));
         if error.kind() == std::io::ErrorKind::AddrInUse {
-            failure.hint("A Postgres server may run there; take another port: --listen 127.0.0.1:6432")
+            failure.hint("A Postgres server may run there, or somebody listen at [::1]; take another port: --listen 127.0.0.1:6432")
         } else {
             failure
         }
@@ -166,7 +164,8 @@ fn open_port(context: &Context<'_>, address: SocketAddr, keep: Option<&str>, use
             let records: Vec<Record<'_>> =
                 names.iter().map(|host| Record { host, port: address.port(), database: "*", user: "*", password: &password }).collect();
             file.write(&records)?;
-            context.ui.note(&format!("The password is in {path}. Try: PGPASSFILE={path} psql -h {host} -p {} -U {}", address.port(), text::one_line(user)));
+            let (port, user, database) = (address.port(), text::one_line(&target.user), text::one_line(&target.database));
+            context.ui.note(&format!("The password is in {path}. Try: PGPASSFILE={path} psql -h {host} -p {port} -U {user} -d {database}"));
             password
         }
     };
@@ -195,7 +194,11 @@ fn open_socket(folder: &Path, port: u16) -> Result<Opened> {
     let path = folder.join(format!("{SOCKET}.{port}"));
     let listener = Listener::unix(&path).map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {}: {error}", path.display()));
-        if error.kind() == std::io::ErrorKind::AddrInUse { failure.hint("Another proxy listens there") } else { failure }
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint("Another proxy listens there, or it is another kind of file"),
+            std::io::ErrorKind::InvalidInput => failure.hint("The path of a socket has about 100 letters at most: take another folder"),
+            _ => failure,
+        }
     })?;
     let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     Ok((listener, Access::Everybody, format!("host={} port={port}", absolute.display())))

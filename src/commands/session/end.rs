@@ -32,7 +32,12 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let mut failed = None;
     for session in meant(context, matches)? {
         match end(&session) {
-            Ok(()) => context.ui.note(&format!("Session {} has ended.", session.description.id)),
+            Ok(()) => {
+                context.ui.note(&format!("Session {} has ended.", session.description.id));
+                if session::current(&context.env).as_ref() == Some(&session.description.id) {
+                    context.ui.note(&session::way_out(&context.env));
+                }
+            }
             Err(error) => failed = Some(error),
         }
     }

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use super::meant;
 use crate::broker::session::{Database, LIVE_PROFILE, PASSFILE, PROFILE};
 use crate::commands::usage::{UsageError, invalid_argument};
-use crate::commands::{Arity, Command, arguments, environment};
+use crate::commands::{Arity, Command, arguments, environment, hand_over};
 use crate::context::Context;
 use crate::env as names;
 use crate::host::Host;
@@ -69,6 +69,14 @@ pub(super) fn shell_flag() -> clap::Arg {
 }
 
 impl Shell {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sh => "sh",
+            Self::Fish => "fish",
+            Self::Pwsh => "pwsh",
+        }
+    }
+
     pub(super) fn of(context: &Context<'_>, matches: &ArgMatches) -> Result<Self> {
         match arguments::text(matches, "shell") {
             None | Some("sh" | "bash" | "zsh" | "dash") => Ok(Self::Sh),
@@ -84,11 +92,7 @@ pub(super) fn lines(context: &Context<'_>, shell: Shell, variables: &[(&'static 
     let mut text = String::new();
     let is_set = |name: &str| variables.iter().any(|(own, _)| *own == name);
     for name in environment::in_the_way_of(variables).filter(|name| !is_set(name) && context.env.get(name).is_some()) {
-        match shell {
-            Shell::Sh => text.push_str(&format!("unset {name}\n")),
-            Shell::Fish => text.push_str(&format!("set -e {name};\n")),
-            Shell::Pwsh => text.push_str(&format!("Remove-Item Env:{name}\n")),
-        }
+        text.extend(hand_over::unset_line(shell.name(), name));
     }
     for (name, value) in variables {
         match shell {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ArgMatches;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::keep::Ready;
 use super::keeper::{Keeper, Plan};
@@ -130,10 +132,15 @@ fn run_plainly(context: &Context<'_>, words: &[std::ffi::OsString]) -> Result<()
 /// The process that a session in the background ends with.
 pub(super) fn parent(context: &Context<'_>, matches: &ArgMatches) -> Result<Option<u32>> {
     match arguments::text(matches, "parent") {
-        Some(given) => match given.parse::<u32>() {
-            Ok(process) if process > 0 => Ok(Some(process)),
-            _ => Err(context.usage_error(UsageError::new(invalid_argument(given, "--parent", "it takes the number of a process, such as $$")))),
-        },
+        Some(given) => {
+            let refuse = |reason: &str| context.usage_error(UsageError::new(invalid_argument(given, "--parent", reason)));
+            let process = given.parse().ok().filter(|process| *process > 0).and_then(Pid::from_raw);
+            let process = process.ok_or_else(|| refuse("it takes the number of a process, such as $$"))?;
+            if test_kill_process(process) == Err(Errno::SRCH) {
+                return Err(refuse("there is no such process, and the session would end with it"));
+            }
+            Ok(u32::try_from(process.as_raw_nonzero().get()).ok())
+        }
         None => Ok(rustix::process::getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok()).map(shell_of)),
     }
 }
@@ -278,8 +285,11 @@ fn named(context: &Context<'_>, word: &str) -> Result<Origin> {
     }
     let failure = Failure::new(format!("no matching profile found: {}", text::quoted(word)));
     if let Some(id) = session::current(&context.env) {
-        let failure = failure.hint(format!("This is session {id}, in which only its own profiles are known; leave it, or end it: databricks session end {id}"));
-        return Err(failure.into());
+        if session::ended(&context.env).is_some() {
+            return Err(failure.into());
+        }
+        let way_out = session::way_out(&context.env);
+        return Err(failure.hint(format!("This is session {id}, in which only its own profiles are known. {way_out}")).into());
     }
     Err(hint_of_profiles(&context.file, word).into_iter().fold(failure, Failure::hint).into())
 }
