@@ -64,7 +64,7 @@ fn a_program_at_the_terminal_cannot_ask() {
     write(&home, &workspace, "exec </dev/tty; read -r password; echo $password");
     let outcome = home.typing("current-user me -p p").end();
     assert_eq!(outcome.status.code(), Some(1), "{outcome}");
-    outcome.says("asks for input").says("token_command");
+    outcome.says("wanted to read from the terminal").says("token_command");
 }
 
 #[test]

@@ -21,7 +21,11 @@ fn watched<T>(name: &str, work: impl FnOnce() -> T) -> (T, BTreeSet<String>, BTr
                         |file: &str| std::fs::read(process.path().join(file)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
                     let line = text("cmdline");
                     if line.split('\0').next().is_some_and(|program| program.ends_with(name)) {
-                        environments.insert(text("environ"));
+                        let environment = text("environ");
+                        // What has become another program meanwhile has that one's environment.
+                        if text("cmdline") == line {
+                            environments.insert(environment);
+                        }
                     }
                     lines.insert(line);
                 }

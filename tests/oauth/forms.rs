@@ -127,7 +127,7 @@ fn what_is_not_there_is_said_as_programs_know_it() {
     // What a file that is not read would have said.
     at_host("TERM", "dumb").fails().says(&format!("Hint: The profile file {} is skipped, because DATABRICKS_HOST is set", home.config_path().display()));
     let nowhere = home.work().join("none");
-    home.command("auth token -p p").env("DATABRICKS_CONFIG_FILE", &nowhere).run().fails().says(&format!("There is no profile file {}", nowhere.display()));
+    home.command("auth token -p p").env("DATABRICKS_CONFIG_FILE", &nowhere).run().fails().says(&format!("and there is no {}", nowhere.display()));
     assert_eq!(signed_in.workspace.connections(), 0, "nobody was asked");
 }
 
