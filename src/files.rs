@@ -333,7 +333,7 @@ fn own_snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> 
 const PLANTED: &str = "it belongs to another user, and everybody can write to its folder; put it elsewhere, or close the folder with chmod o-w";
 
 /// Whether somebody else's file or link at a place says nothing about what the user wants.
-fn is_anybodys(owner: u32, path: &Path) -> bool {
+pub(crate) fn is_anybodys(owner: u32, path: &Path) -> bool {
     is_strangers(owner) && resolve_links(path).map_or(true, |target| fs::metadata(folder_of(&target)).is_ok_and(|folder| is_open_to_all(&folder)))
 }
 

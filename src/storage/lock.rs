@@ -3,7 +3,7 @@
 //! The lock is one of the operating system on an open file, so it ends with its holder, also if that is killed. The files stay: one that is deleted and made again could be locked twice.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -129,7 +129,6 @@ fn places(env: &Env) -> impl Iterator<Item = Place> {
 
 impl Place {
     fn open(&self, file_name: &str) -> Result<File, String> {
-        let path = self.folder.join(file_name);
         if self.is_shared {
             // Made before it is looked at: whoever made it first, it has to be ours.
             files::make_folder(&self.folder).map_err(|error| error.to_string())?;
@@ -138,13 +137,13 @@ impl Place {
                     return Err(format!("{} is not yours alone", folder.display()));
                 }
             }
-            return open(&path).map_err(|error| said(&error));
+            return open(&self.folder, file_name).map_err(|error| said(&error));
         }
         // The folder is nearly always there.
-        match open(&path) {
+        match open(&self.folder, file_name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 files::make_folder(&self.folder).map_err(|error| error.to_string())?;
-                open(&path).map_err(|error| said(&error))
+                open(&self.folder, file_name).map_err(|error| said(&error))
             }
             outcome => outcome.map_err(|error| said(&error)),
         }
@@ -152,11 +151,8 @@ impl Place {
 }
 
 /// Opens or makes a lock file that is ours and no link to somebody else's.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    system::private(&mut options);
-    let file = options.open(path)?;
+fn open(folder: &Path, file_name: &str) -> io::Result<File> {
+    let file = system::open(folder, file_name)?;
     if !system::is_own_file(&file.metadata()?) {
         return Err(io::Error::other("it is not a file of yours"));
     }
@@ -208,18 +204,27 @@ fn said(error: &io::Error) -> String {
 
 #[cfg(unix)]
 mod system {
-    use std::fs::{Metadata, OpenOptions};
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
 
-    use rustix::fs::OFlags;
+    use rustix::fs::{Mode, OFlags};
+
+    use crate::files;
 
     pub(super) fn user() -> u32 {
         rustix::process::geteuid().as_raw()
     }
 
-    /// Mode 0600 from the first moment; no link is followed, no pipe waited for.
-    pub(super) fn private(options: &mut OpenOptions) {
-        options.mode(0o600).custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0));
+    /// Mode 0600 from the first moment; no link is followed, no pipe waited for. The folder is the one that was looked at, whatever somebody puts in its place meanwhile.
+    pub(super) fn open(folder: &Path, file_name: &str) -> io::Result<File> {
+        let directory = File::from(rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?);
+        if files::is_anybodys(directory.metadata()?.uid(), folder) {
+            return Err(io::Error::other("its folder belongs to another user"));
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&directory, file_name, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
     pub(super) fn is_own_file(metadata: &Metadata) -> bool {
@@ -234,14 +239,18 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
-    use std::fs::{Metadata, OpenOptions};
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
 
     /// The temporary folder is the user's own already.
     pub(super) fn user() -> u32 {
         0
     }
 
-    pub(super) fn private(_options: &mut OpenOptions) {}
+    pub(super) fn open(folder: &Path, file_name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(file_name))
+    }
 
     pub(super) fn is_own_file(metadata: &Metadata) -> bool {
         metadata.is_file()

@@ -24,7 +24,7 @@ fn folder() -> (tempfile::TempDir, Env) {
 
 /// Something that cannot be made into a folder, whoever tries; root can write into any that is only read-only.
 fn block(path: &Path) {
-    let mut options = OpenOptions::new();
+    let mut options = std::fs::OpenOptions::new();
     drop(options.write(true).create_new(true).open(path).expect("a file in the way"));
 }
 
