@@ -63,8 +63,16 @@ struct Snapshot {
 /// # Errors
 /// If it is a folder, a pipe, a socket or a device, too large, or cannot be read; never blocks on a pipe.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    open(path, limit)?.map(Opened::bytes).transpose()
+}
+
+/// As [`read`], but nothing is read yet.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn open(path: &Path, limit: u64) -> Result<Option<Opened>, FileError> {
     remove_left_over(path);
-    Ok(own_snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+    Opened::own(path, limit)
 }
 
 /// As [`read`], for files that this tool never writes: leaves everything beside it alone.
@@ -72,7 +80,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
 /// # Errors
 /// As [`read`].
 pub(crate) fn read_foreign(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
-    Ok(snapshot(path, limit)?.map(|snapshot| snapshot.bytes))
+    Opened::foreign(path, limit)?.map(Opened::bytes).transpose()
 }
 
 /// A file's bytes, and who else may read them.
@@ -294,39 +302,81 @@ fn remove_left_over(path: &Path) {
     }
 }
 
-fn snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
-    let fail = |error: io::Error| FileError::new("read", path, said(&error));
-    let mut options = OpenOptions::new();
-    options.read(true);
-    without_blocking(&mut options);
-    let mut file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(error)),
-    };
-    let metadata = file.metadata().map_err(fail)?;
-    if !metadata.is_file() {
-        return Err(FileError::new("read", path, kind_of(&metadata)));
-    }
-    let too_large = || FileError::new("read", path, format_args!("it is larger than {} MiB, which no such file is", limit >> 20));
-    if metadata.len() > limit {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large());
-    }
-    Ok(Some(Snapshot { bytes, identity: identity(&metadata), mode: mode(&metadata), owner: owner(&metadata) }))
+/// A regular file that was opened to be read, to a limit.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    file: io::Take<File>,
+    metadata: fs::Metadata,
+    path: PathBuf,
+    limit: u64,
 }
 
-/// As [`snapshot`], of a file that nobody else can have put there.
-fn own_snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
-    let snapshot = snapshot(path, limit)?;
-    if snapshot.as_ref().is_some_and(|snapshot| is_anybodys(snapshot.owner.0, path)) {
-        return Err(FileError::new("use", path, PLANTED));
+impl Opened {
+    /// As [`read_foreign`] says, but nothing is read yet.
+    fn foreign(path: &Path, limit: u64) -> Result<Option<Self>, FileError> {
+        let fail = |error: io::Error| FileError::new("read", path, said(&error));
+        let mut options = OpenOptions::new();
+        options.read(true);
+        without_blocking(&mut options);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let metadata = file.metadata().map_err(fail)?;
+        if !metadata.is_file() {
+            return Err(FileError::new("read", path, kind_of(&metadata)));
+        }
+        let opened = Self { file: file.take(limit + 1), metadata, path: path.to_owned(), limit };
+        if opened.metadata.len() > limit { Err(opened.too_large()) } else { Ok(Some(opened)) }
     }
-    Ok(snapshot)
+
+    /// As [`Opened::foreign`], of a file that nobody else can have put there.
+    fn own(path: &Path, limit: u64) -> Result<Option<Self>, FileError> {
+        let opened = Self::foreign(path, limit)?;
+        if opened.as_ref().is_some_and(|opened| is_anybodys(owner(&opened.metadata).0, path)) {
+            return Err(FileError::new("use", path, PLANTED));
+        }
+        Ok(opened)
+    }
+
+    fn too_large(&self) -> FileError {
+        FileError::new("read", &self.path, format_args!("it is larger than {} MiB, which no such file is", self.limit >> 20))
+    }
+
+    /// How many bytes it had when it was opened.
+    pub(crate) fn size(&self) -> usize {
+        usize::try_from(self.metadata.len()).unwrap_or(usize::MAX)
+    }
+
+    /// To be read in pieces; what is beyond the limit is not there.
+    pub(crate) fn reader(&mut self) -> &mut dyn io::Read {
+        &mut self.file
+    }
+
+    /// Whether it grew beyond the limit while it was read.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.file.limit() == 0
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(mut self) -> Result<Vec<u8>, FileError> {
+        Ok(self.snapshot()?.bytes)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, FileError> {
+        let mut bytes = Vec::with_capacity(self.size() + 1);
+        self.file.read_to_end(&mut bytes).map_err(|error| FileError::new("read", &self.path, said(&error)))?;
+        if self.is_cut() {
+            return Err(self.too_large());
+        }
+        let metadata = &self.metadata;
+        Ok(Snapshot { bytes, identity: identity(metadata), mode: mode(metadata), owner: owner(metadata) })
+    }
+}
+
+fn own_snapshot(path: &Path, limit: u64) -> Result<Option<Snapshot>, FileError> {
+    Opened::own(path, limit)?.map(|mut opened| opened.snapshot()).transpose()
 }
 
 /// Why a file or link is not used that its folder lets anybody make.
@@ -701,10 +751,10 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("file");
         put(&path, "A=1", 0o644);
-        let before = snapshot(&path, LIMIT).expect("readable").expect("there").identity.inode;
+        let before = own_snapshot(&path, LIMIT).expect("readable").expect("there").identity.inode;
         append_lines(&path, "B=2\n").expect("append");
         append_lines(&path, "C=3\n").expect("append");
-        let after = snapshot(&path, LIMIT).expect("readable").expect("there");
+        let after = own_snapshot(&path, LIMIT).expect("readable").expect("there");
         assert_eq!((after.bytes.as_slice(), after.mode, after.identity.inode), (&b"A=1\nB=2\nC=3\n"[..], 0o644, before));
         let new = folder.path().join("new");
         append_lines(&new, "B=2\n").expect("append");

@@ -1,6 +1,7 @@
 //! What megabytes pass through, byte by byte: a package of its own, because cargo optimizes by the package (`[profile.release.package.databricks-hot]`) and all else is built for size.
 //! Generic functions and those marked `#[inline]` would be built where they are called, for size: hence `#[inline(never)]`. The tests stand beside those of the modules that use it.
 
+pub mod block;
 pub mod ini;
 pub mod json;
 
@@ -8,6 +9,14 @@ pub mod json;
 pub const ONES: u64 = u64::MAX / 0xff;
 /// The highest bit of each byte of a word.
 pub const HIGH: u64 = ONES << 7;
+
+/// Marks bytes of a word by their highest bits: the lowest mark is that of the first byte of this value.
+#[inline]
+#[must_use]
+pub fn holds(byte: u8, word: u64) -> u64 {
+    let same = word ^ (ONES * u64::from(byte));
+    same.wrapping_sub(ONES) & !same & HIGH
+}
 
 /// Whether all of a text passes a look at eight bytes at once; a shorter end comes with spaces, or with what stands before it.
 #[inline]
@@ -24,8 +33,7 @@ pub fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
 #[must_use]
 #[inline(never)]
 pub fn is_printable_ascii(text: &str) -> bool {
-    // Below a space a byte borrows, DEL carries into the highest bit, and beyond ASCII that is set.
-    every_word(text.as_bytes(), |word| (word.wrapping_sub(ONES * u64::from(b' ')) & !word | word.wrapping_add(ONES) | word) & HIGH == 0)
+    !block::has(text.as_bytes(), block::is_no_printable_ascii)
 }
 
 /// Appends a text to bytes. Most are short, and for those a call of `memcpy` takes longer than the copying: musl's begins slowly.
@@ -58,10 +66,6 @@ fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
 #[must_use]
 #[inline(never)]
 pub fn is_plain(text: &[u8]) -> bool {
-    let holds = |byte: u8, word: u64| {
-        let same = word ^ (ONES * u64::from(byte));
-        same.wrapping_sub(ONES) & !same
-    };
     // < and > differ in one bit, which is set here.
     every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
 }

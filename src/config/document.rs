@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use databricks_hot::ini;
-use memchr::{memchr, memchr2, memchr3};
+use databricks_hot::ini::{BadLine, Excerpt, Fault, Index, Listing, Owner, Span, small};
+use memchr::memchr;
 
-use crate::config::lines::{self, Fault, Kind, Lines};
+use crate::config::lines::{self, Kind, Lines};
 
 /// The section that entries before any header belong to, as in the Go SDK.
 pub(crate) const DEFAULT_SECTION: &str = "DEFAULT";
@@ -20,33 +20,6 @@ pub(crate) struct Document {
     bytes: Vec<u8>,
     /// Made by the first question, gone with every edit.
     index: OnceLock<Index>,
-}
-
-/// What one pass over the file finds: where each section stands, and the first fault. Questions about a section then read that section only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Index {
-    spans: Vec<Span>,
-    first_bad_line: Option<BadLine>,
-}
-
-/// The lines below one header, or those before the first. There may be tens of thousands, so they are kept small.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Span {
-    owner: Owner,
-    start: u32,
-    end: u32,
-    /// The number of its first line.
-    line: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owner {
-    /// Before any header: [`DEFAULT_SECTION`], if there are entries.
-    First,
-    /// Where the name stands.
-    Named(u32, u32),
-    /// Below a header that cannot be read.
-    Nobody,
 }
 
 /// One `key = value`, not yet decoded.
@@ -66,13 +39,6 @@ pub(crate) struct Field<'a> {
     pub(crate) line: usize,
 }
 
-/// A place that no reader of this file understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadLine {
-    pub(crate) line: usize,
-    pub(crate) fault: Fault,
-}
-
 /// One step of a walk over the file: what an item means in its section.
 enum Step<'a> {
     Header(&'a str, Range<usize>),
@@ -83,6 +49,11 @@ enum Step<'a> {
 impl Document {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, index: OnceLock::new() }
+    }
+
+    /// Some sections of a file, to be read only.
+    pub(crate) fn of_excerpt(excerpt: Excerpt) -> Self {
+        Self { bytes: excerpt.bytes, index: OnceLock::from(excerpt.index) }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -113,10 +84,9 @@ impl Document {
         self.spans().any(|(name, span)| name != section && self.raw_fields(span).any(|raw| self.is_key(&raw, key)))
     }
 
-    /// The sections that have a value under one of two keys, each with its value under the first, which is empty if it has only the second: in one look at each line. `None` where that does
-    /// not do; then [`Document::stretches`] tells.
-    pub(crate) fn at_a_glance(&self, keys: [&str; 2]) -> Option<Vec<(&str, &str)>> {
-        ini::at_a_glance(&self.bytes, DEFAULT_SECTION, keys)
+    /// The sections that have a value under one of two keys, in one look at each line. `None` where that does not do; then [`Document::stretches`] tells.
+    pub(crate) fn listing(&self, keys: [&str; 2]) -> Option<Listing> {
+        Listing::read(&mut &*self.bytes, self.bytes.len(), DEFAULT_SECTION, keys).ok()?
     }
 
     /// The first line that cannot be read.
@@ -280,7 +250,7 @@ impl Document {
     }
 
     fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::at_a_glance(&self.bytes).unwrap_or_else(|| Index::of(&self.bytes)))
+        self.index.get_or_init(|| Index::at_a_glance(&self.bytes).unwrap_or_else(|| index_of(&self.bytes)))
     }
 
     /// The stretches that belong to somebody, each with the name of its section.
@@ -426,91 +396,30 @@ impl Document {
     }
 }
 
-impl Index {
-    fn of(bytes: &[u8]) -> Self {
-        let mut index = Self::default();
-        for item in Lines::new(bytes) {
-            if index.spans.is_empty() {
-                // Behind a byte order mark.
-                index.begin(Owner::First, item.bytes.start, item.line);
-            }
-            let owner = match item.kind {
-                Kind::Section(name) => Owner::Named(small(name.start), small(name.end)),
-                Kind::Bad(fault) => {
-                    index.first_bad_line.get_or_insert(BadLine { line: item.line, fault });
-                    if fault != Fault::UnclosedSection {
-                        continue;
-                    }
-                    Owner::Nobody
+/// As [`Index::at_a_glance`], of any file.
+fn index_of(bytes: &[u8]) -> Index {
+    let mut index = Index::default();
+    for item in Lines::new(bytes) {
+        if index.spans.is_empty() {
+            // Behind a byte order mark.
+            index.begin(Owner::First, item.bytes.start, item.line);
+        }
+        let owner = match item.kind {
+            Kind::Section(name) => Owner::Named(small(name.start), small(name.end)),
+            Kind::Bad(fault) => {
+                index.first_bad_line.get_or_insert(BadLine { line: item.line, fault });
+                if fault != Fault::UnclosedSection {
+                    continue;
                 }
-                _ => continue,
-            };
-            index.end(item.bytes.start);
-            index.begin(owner, item.bytes.end, item.line + 1);
-        }
-        index.end(bytes.len());
-        index
-    }
-
-    /// As [`Index::of`], in one look at each line. `None` where that does not do, because a line is indented or begins with something odd, or a value may go over lines.
-    fn at_a_glance(bytes: &[u8]) -> Option<Self> {
-        if memchr3(b'`', b'"', b'\\', bytes).is_some() {
-            return None;
-        }
-        let mut index = Self::default();
-        index.begin(Owner::First, 0, 1);
-        let mut next = 0;
-        let mut number = 0;
-        while let Some(first) = bytes.get(next) {
-            let start = next;
-            number += 1;
-            if *first == b'\n' {
-                next += 1;
-                continue;
+                Owner::Nobody
             }
-            let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
-            next = (end + 1).min(bytes.len());
-            let line = &bytes[start..end];
-            let fault = match first {
-                b'#' | b';' => continue,
-                b'[' => {
-                    let close = line.iter().rposition(|byte| *byte == b']');
-                    index.end(start);
-                    index.begin(close.map_or(Owner::Nobody, |close| Owner::Named(small(start + 1), small(start + close))), next, number + 1);
-                    if close.is_some() {
-                        continue;
-                    }
-                    Fault::UnclosedSection
-                }
-                b'!'..=b'~' => match memchr2(b'=', b':', line) {
-                    None => Fault::NoDelimiter,
-                    Some(0) => Fault::EmptyKey,
-                    Some(_) => continue,
-                },
-                _ if line.trim_ascii().is_empty() => continue,
-                _ => return None,
-            };
-            index.first_bad_line.get_or_insert(BadLine { line: number, fault });
-        }
-        index.end(bytes.len());
-        Some(index)
+            _ => continue,
+        };
+        index.end(item.bytes.start);
+        index.begin(owner, item.bytes.end, item.line + 1);
     }
-
-    fn begin(&mut self, owner: Owner, start: usize, line: usize) {
-        self.spans.push(Span { owner, start: small(start), end: small(start), line: small(line) });
-    }
-
-    /// Ends the span that was begun last.
-    fn end(&mut self, at: usize) {
-        if let Some(last) = self.spans.last_mut() {
-            last.end = small(at);
-        }
-    }
-}
-
-/// A place in the file, which has at most some megabytes.
-fn small(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+    index.end(bytes.len());
+    index
 }
 
 /// How the entries of a section are written, so that a new one looks like its neighbours.
@@ -573,7 +482,7 @@ mod tests {
             0..10,
         ), mark in any::<bool>(), end in any::<bool>()) {
             let text = format!("{}{}{}", if mark { "\u{feff}" } else { "" }, lines.join("\n"), if end { "\n" } else { "" });
-            let whole = Index::of(text.as_bytes());
+            let whole = index_of(text.as_bytes());
             if let Some(quick) = Index::at_a_glance(text.as_bytes()) {
                 let spans = |index: &Index| index.spans.iter().filter(|span| span.owner != Owner::First || span.start < span.end).cloned().collect::<Vec<_>>();
                 prop_assert_eq!(spans(&quick), spans(&whole));

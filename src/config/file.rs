@@ -6,19 +6,23 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use databricks_hot::ini::{self, Listing};
 
 use crate::config::attributes::{ATTRIBUTES, Attr};
 use crate::config::document::{DEFAULT_SECTION, Document, Field, RawField};
+use crate::config::lines;
 use crate::config::plain::{self, SETTINGS_SECTION};
 use crate::env::{self, Env};
 use crate::error::Failure;
-use crate::files::{self, Updated};
+use crate::files::{self, Opened, Updated};
 use crate::text;
 
 /// Where everybody looks for the profile file, below the home folder.
 const FILE_NAME: &str = ".databrickscfg";
 /// Largest file that is read: tens of thousands of profiles.
 const SIZE_LIMIT: u64 = 16 << 20;
+/// A file of more bytes is read in pieces, of which only what is asked for is kept.
+const LARGE: usize = 2 * ini::PIECE;
 /// The key in `[__settings__]` that names the profile to use when nobody names one.
 const DEFAULT_PROFILE_KEY: &str = "default_profile";
 /// The key in `[__settings__]` that names the program for commands that we do not have.
@@ -27,11 +31,20 @@ const FALLBACK_CLI_KEY: &str = "fallback_cli";
 /// The key in `[__settings__]` that names the token store.
 const AUTH_STORAGE_KEY: &str = "auth_storage";
 
-/// The profile file of this run, read at most once and only if somebody asks.
+/// The profile file of this run, read only if somebody asks, and only once if it is not a large one.
 #[derive(Debug)]
 pub(crate) struct ProfileFile {
     path: Option<PathBuf>,
     document: OnceCell<Option<Document>>,
+    /// Of a large file: of the settings and a profile, and of the profile that the settings name.
+    excerpts: [OnceCell<Excerpt>; 2],
+}
+
+/// Some sections of a file.
+#[derive(Debug)]
+struct Excerpt {
+    names: Vec<String>,
+    document: Document,
 }
 
 /// A section with a host or an account: what pickers and lists show. Values are decoded when they are asked for.
@@ -69,18 +82,18 @@ impl ProfileFile {
             },
             None => env.home().map(|home| home.join(FILE_NAME)),
         };
-        Self { path, document: OnceCell::new() }
+        Self { path, ..Self::nowhere() }
     }
 
     /// The file at this place.
     #[cfg(unix)]
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path: Some(path), document: OnceCell::new() }
+        Self { path: Some(path), ..Self::nowhere() }
     }
 
     /// No file at all: for settings that are already complete.
     pub(crate) fn nowhere() -> Self {
-        Self { path: None, document: OnceCell::new() }
+        Self { path: None, document: OnceCell::new(), excerpts: [const { OnceCell::new() }; 2] }
     }
 
     /// # Errors
@@ -101,41 +114,95 @@ impl ProfileFile {
         if let Some(document) = self.document.get() {
             return Ok(document.as_ref());
         }
-        let document = match &self.path {
-            // Compat: every reader finds it empty, and jobs name it to say that there are no profiles.
-            Some(path) if path == Path::new("/dev/null") => None,
-            Some(path) => read(path)?,
+        let document = match self.open()? {
+            Some(file) => Some(self.understood(file)?),
             None => None,
         };
         Ok(self.document.get_or_init(|| document).as_ref())
     }
 
+    /// `None` if there is no file, or no place where one could be.
+    fn open(&self) -> Result<Option<Opened>> {
+        match &self.path {
+            // Compat: every reader finds it empty, and jobs name it to say that there are no profiles.
+            Some(path) if path == Path::new("/dev/null") => Ok(None),
+            Some(path) => Ok(files::open(path, SIZE_LIMIT)?),
+            None => Ok(None),
+        }
+    }
+
+    fn understood(&self, file: Opened) -> Result<Document> {
+        understood(self.path()?, file.bytes()?)
+    }
+
+    /// The contents, as far as they are about a section: of a large file, no more is kept.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::document`].
+    fn about(&self, section: &str) -> Result<Option<&Document>> {
+        if let Some(document) = self.document.get() {
+            return Ok(document.as_ref());
+        }
+        let mut excerpts = self.excerpts.iter();
+        let free = loop {
+            match excerpts.next().map(|place| (place, place.get())) {
+                Some((_, Some(excerpt))) if excerpt.names.iter().any(|name| name == section) => return Ok(Some(&excerpt.document)),
+                Some((_, Some(_))) => {}
+                Some((free, None)) => break free,
+                None => return self.document(),
+            }
+        };
+        let Some(mut file) = self.open()? else { return Ok(self.document.get_or_init(|| None).as_ref()) };
+        if file.size() <= LARGE {
+            let document = self.understood(file)?;
+            return Ok(self.document.get_or_init(|| Some(document)).as_ref());
+        }
+        let names = [SETTINGS_SECTION, DEFAULT_SECTION, section];
+        let size = file.size();
+        match ini::Excerpt::read(file.reader(), size, &names) {
+            Ok(Some(excerpt)) if !file.is_cut() => {
+                let excerpt = Excerpt { names: names.map(ToOwned::to_owned).to_vec(), document: Document::of_excerpt(excerpt) };
+                Ok(Some(&free.get_or_init(|| excerpt).document))
+            }
+            _ => self.document(),
+        }
+    }
+
+    /// Whether there is a file.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::document`].
+    pub(crate) fn exists(&self) -> Result<bool> {
+        Ok(self.about(SETTINGS_SECTION)?.is_some())
+    }
+
     /// What a reader should be told about the first line that cannot be read, if there is one. The line itself is not quoted: it may hold a secret.
     pub(crate) fn bad_line(&self) -> Option<String> {
-        let bad = self.document.get()?.as_ref()?.first_bad_line()?;
-        Some(format!("{}:{}: {}", self.path.as_deref()?.display(), bad.line, bad.fault.words()))
+        let read = self.document.get().and_then(Option::as_ref).or_else(|| Some(&self.excerpts[0].get()?.document));
+        let bad = read?.first_bad_line()?;
+        Some(format!("{}:{}: {}", self.path.as_deref()?.display(), bad.line, lines::words(bad.fault)))
     }
 
     /// The fields of one section; `None` if the file or the section is missing.
     pub(crate) fn section(&self, name: &str) -> Result<Option<Vec<Field<'_>>>> {
-        Ok(self.document()?.and_then(|document| document.section(name)))
+        Ok(self.about(name)?.and_then(|document| document.section(name)))
     }
 
     /// The profile that `[__settings__]` names as default.
     pub(crate) fn default_profile(&self) -> Result<Option<Cow<'_, str>>> {
-        let name = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY));
+        let name = self.about(SETTINGS_SECTION)?.and_then(|document| document.get(SETTINGS_SECTION, DEFAULT_PROFILE_KEY));
         Ok(name.filter(|name| !name.is_empty()))
     }
 
     /// The program that `[__settings__]` names for commands that we do not have.
     pub(crate) fn fallback_cli(&self) -> Result<Option<Cow<'_, str>>> {
-        let path = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, FALLBACK_CLI_KEY));
+        let path = self.about(SETTINGS_SECTION)?.and_then(|document| document.get(SETTINGS_SECTION, FALLBACK_CLI_KEY));
         Ok(path.filter(|path| !path.is_empty()))
     }
 
     /// The token store that `[__settings__]` names.
     pub(crate) fn auth_storage(&self) -> Result<Option<Cow<'_, str>>> {
-        let mode = self.document()?.and_then(|document| document.get(SETTINGS_SECTION, AUTH_STORAGE_KEY));
+        let mode = self.about(SETTINGS_SECTION)?.and_then(|document| document.get(SETTINGS_SECTION, AUTH_STORAGE_KEY));
         Ok(mode.filter(|mode| !mode.is_empty()))
     }
 
@@ -160,14 +227,32 @@ impl ProfileFile {
         Ok(profiles)
     }
 
-    /// Hands on the name of every profile, with its host, which is empty if it has only an account, in file order: [`ProfileFile::profiles`] at a glance.
-    pub(crate) fn each_profile<'a>(&'a self, mut each: impl FnMut(&'a str, Cow<'a, str>)) -> Result<()> {
-        let Some(document) = self.document()? else { return Ok(()) };
-        match document.at_a_glance([Attr::Host, Attr::AccountId].map(Attr::name)) {
-            Some(found) => found.into_iter().filter(|(name, _)| *name != SETTINGS_SECTION).for_each(|(name, host)| each(name, Cow::Borrowed(host))),
-            None => self.profiles()?.into_iter().for_each(|profile| each(profile.name, profile.get(Attr::Host).unwrap_or_default())),
+    /// The name of every profile, with its host, which is empty if it has only an account, in file order: [`ProfileFile::profiles`] at a glance.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::document`].
+    pub(crate) fn listing(&self) -> Result<Listing> {
+        let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
+        let listing = match self.document.get() {
+            Some(None) => return Ok(Listing::default()),
+            Some(Some(document)) => document.listing(keys),
+            None => match self.open()? {
+                None => return Ok(Listing::default()),
+                Some(mut file) => {
+                    let size = file.size();
+                    let listing = Listing::read(file.reader(), size, DEFAULT_SECTION, keys);
+                    listing.ok().flatten().filter(|_| !file.is_cut())
+                }
+            },
+        };
+        if let Some(listing) = listing {
+            return Ok(listing);
         }
-        Ok(())
+        let mut listing = Listing::default();
+        for profile in self.profiles()? {
+            listing.push(profile.name, &profile.get(Attr::Host).unwrap_or_default());
+        }
+        Ok(listing)
     }
 
     /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
@@ -259,7 +344,7 @@ impl ProfileFile {
             let mut document = understood(path, before.unwrap_or_default().to_vec())?;
             if let Some(bad) = document.first_bad_line() {
                 let place = format!("{}:{}", path.display(), bad.line);
-                return Err(Failure::new(format!("parse {place}: {}", bad.fault.words()))
+                return Err(Failure::new(format!("parse {place}: {}", lines::words(bad.fault)))
                     .hint(format!("Nothing was written. Correct or remove line {}, then try again", bad.line))
                     .into());
             }
@@ -267,10 +352,6 @@ impl ProfileFile {
             Ok(Some(document.into_bytes()))
         })
     }
-}
-
-fn read(path: &Path) -> Result<Option<Document>> {
-    files::read(path, SIZE_LIMIT)?.map(|bytes| understood(path, bytes)).transpose()
 }
 
 fn understood(path: &Path, bytes: Vec<u8>) -> Result<Document> {
@@ -314,7 +395,20 @@ mod tests {
     use super::*;
 
     fn of(bytes: Vec<u8>) -> ProfileFile {
-        ProfileFile { path: None, document: OnceCell::from(Some(Document::new(bytes))) }
+        ProfileFile { document: OnceCell::from(Some(Document::new(bytes))), ..ProfileFile::nowhere() }
+    }
+
+    #[test]
+    fn a_usual_file_is_read_at_a_glance() {
+        let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
+        let usual = "; mine\r\n[a b]\r\nHost = https://h.example\r\ntoken: d'x#1\r\n\r\n[b]\nhost=i.example\naccount_id = 1\n[c]\nauth_type = pat\n[__settings__]\ndefault_profile = b\n";
+        for piece in [1, 30, 1_000] {
+            let listing = Listing::read(&mut usual.as_bytes(), piece, DEFAULT_SECTION, keys).expect("a text").expect("plain");
+            assert_eq!(listing.lines(20), Some("a b\thttps://h.example\nb\ti.example\n"));
+            assert_eq!(listing.lines(10), None);
+            let excerpt = ini::Excerpt::read(&mut usual.as_bytes(), piece, &["c", SETTINGS_SECTION]).expect("a text").expect("plain");
+            assert_eq!(excerpt.bytes, b"; mine\r\n[c]\nauth_type = pat\n[__settings__]\ndefault_profile = b\n");
+        }
     }
 
     proptest! {
@@ -328,13 +422,41 @@ mod tests {
                 "host\u{1} = x", "\"host\" = x",
             ]),
             0..12,
-        ), mark in any::<bool>()) {
+        ), mark in any::<bool>(), piece in 0..200_usize) {
             let text = format!("{}{}", if mark { "\u{feff}" } else { "" }, lines.join("\n"));
-            let file = of(text.into_bytes());
+            let file = of(text.clone().into_bytes());
             let whole: Vec<_> = file.profiles().expect("profiles").into_iter().map(|profile| (profile.name, profile.get(Attr::Host).unwrap_or_default())).collect();
-            let mut quick = Vec::new();
-            file.each_profile(|name, host| quick.push((name, host))).expect("profiles");
-            prop_assert_eq!(quick, whole);
+            let listing = file.listing().expect("profiles");
+            let quick: Vec<_> = listing.iter().map(|(name, host)| (name, Cow::Borrowed(host))).collect();
+            prop_assert_eq!(&quick, &whole);
+            // In pieces of any size.
+            let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
+            if let Some(listing) = Listing::read(&mut text.as_bytes(), piece, DEFAULT_SECTION, keys).expect("a text") {
+                prop_assert_eq!(listing.iter().map(|(name, host)| (name, Cow::Borrowed(host))).collect::<Vec<_>>(), whole);
+                let lines = listing.iter().map(|(name, host)| format!("{name}\t{host}\n")).collect::<String>();
+                prop_assert!(listing.lines(usize::MAX).is_none_or(|whole| whole == lines));
+            }
+        }
+
+        /// What is kept of a large file tells the same of the sections that are asked for as the file does, and of its first fault.
+        #[test]
+        fn an_excerpt_says_what_the_file_says(lines in proptest::collection::vec(
+            prop::sample::select(vec![
+                "[a]", "[ b ]", "[c]", "[__settings__]", "[open", "[d]x]", "host = h", "token: t ; note", "k", "= x", " k = 2", " more", "\t", "", "# c", "; c", "k = \"q\"", "k = a\\",
+                "k = `", "\u{e9} = 1", "k = \u{e9}", "default_profile = a", "k = x\r",
+            ]),
+            0..14,
+        ), piece in 0..200_usize, end in any::<bool>()) {
+            let text = lines.join("\n") + if end { "\n" } else { "" };
+            let whole = Document::new(text.clone().into_bytes());
+            for wanted in [[DEFAULT_SECTION, "a"], ["a", "c"], [SETTINGS_SECTION, "d]x"], [" b ", "nope"]] {
+                let Some(excerpt) = ini::Excerpt::read(&mut text.as_bytes(), piece, &wanted).expect("a text") else { continue };
+                let excerpt = Document::of_excerpt(excerpt);
+                prop_assert_eq!(excerpt.first_bad_line(), whole.first_bad_line());
+                for name in wanted {
+                    prop_assert_eq!(excerpt.section(name), whole.section(name), "{} of {}", name, text);
+                }
+            }
         }
     }
 }

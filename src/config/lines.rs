@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use databricks_hot::ini::Fault;
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 /// One item of the file: a line, or the several lines of one value.
@@ -39,23 +40,13 @@ pub(crate) struct Entry {
     pub(crate) value: Range<usize>,
 }
 
-/// Why a line cannot be read; the words of the official CLI, which scripts may search for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    NoDelimiter,
-    UnclosedSection,
-    EmptyKey,
-    UnclosedQuote,
-}
-
-impl Fault {
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Self::NoDelimiter => "key-value delimiter not found",
-            Self::UnclosedSection => "unclosed section",
-            Self::EmptyKey => "empty key name",
-            Self::UnclosedQuote => "missing closing quote",
-        }
+/// Why a line cannot be read, in the words of the official CLI, which scripts may search for.
+pub(crate) fn words(fault: Fault) -> &'static str {
+    match fault {
+        Fault::NoDelimiter => "key-value delimiter not found",
+        Fault::UnclosedSection => "unclosed section",
+        Fault::EmptyKey => "empty key name",
+        Fault::UnclosedQuote => "missing closing quote",
     }
 }
 
@@ -317,7 +308,7 @@ mod tests {
                     let value = value(&bytes[entry.value.clone()]).into_owned();
                     seen.push(format!("{section}/{}={}", text(&entry.key), String::from_utf8_lossy(&value)));
                 }
-                Kind::Bad(fault) => seen.push(format!("!{} {}", item.line, fault.words())),
+                Kind::Bad(fault) => seen.push(format!("!{} {}", item.line, words(fault))),
                 Kind::Blank | Kind::Comment => {}
             }
         }

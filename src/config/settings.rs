@@ -382,10 +382,7 @@ impl Settings {
             let same = |text: &str| Host::parse(text).is_ok_and(|other| other == host);
             let of_env = env.get(env::HOST);
             self.env_host = of_env.filter(|other| !same(other)).map(ToOwned::to_owned);
-            let of_profiles = || {
-                let mut found = false;
-                file.each_profile(|_, other| found |= same(&other)).map(|()| found)
-            };
+            let of_profiles = || file.listing().map(|listing| listing.iter().any(|(_, other)| same(other)));
             of_env.is_some_and(same) || of_profiles()? || bundle::is_confirmed(env, &host)
         } else if self.get(Attr::Host).is_none() && is_of_bundle(Attr::AzureWorkspaceResourceId) {
             let id = self.text(Attr::AzureWorkspaceResourceId).unwrap_or_default();
@@ -504,7 +501,7 @@ impl Settings {
 
     fn fill_from_profile(&mut self, name: &str, file: &ProfileFile) -> Result<()> {
         let fields = file.section(name)?;
-        self.profile_missing = file.document()?.is_some() && fields.as_ref().is_none_or(Vec::is_empty);
+        self.profile_missing = file.exists()? && fields.as_ref().is_none_or(Vec::is_empty);
         if let Some(fields) = fields {
             self.fill_from_fields(name, &fields, file.path()?);
         }
@@ -567,7 +564,9 @@ fn choose_profile(selection: &Selection, env: &Env, file: &ProfileFile) -> Resul
     if let Some(name) = file.default_profile()? {
         return named_profile(&name, Source::Derived, file);
     }
-    let has_host = file.document()?.and_then(|document| document.get(DEFAULT_PROFILE, Attr::Host.name())).is_some_and(|host| !host.is_empty());
+    let has_host = file
+        .section(DEFAULT_PROFILE)?
+        .is_some_and(|fields| fields.iter().rfind(|field| field.key.eq_ignore_ascii_case(Attr::Host.name())).is_some_and(|host| !host.value.is_empty()));
     Ok(if has_host { Choice::Assumed(DEFAULT_PROFILE.to_owned()) } else { Choice::None })
 }
 

@@ -30,10 +30,9 @@ fn acquire(settings: &Settings, host: Host, ports: &Ports<'_>) -> Result<Credent
     let lock = lock_name(&host);
     // A sign-in to another host may have come in between, whose token is not for this one.
     let is_still_meant = || {
-        let mut is_meant = profile.is_none();
         let is_host = |own: &str| Host::parse(own).is_ok_and(|own| own == host);
-        let _unreadable = ProfileFile::locate(ports.env).each_profile(|name, own| is_meant |= profile == Some(name) && is_host(&own));
-        is_meant
+        let listing = || ProfileFile::locate(ports.env).listing().unwrap_or_default();
+        profile.is_none() || listing().iter().any(|(name, own)| profile == Some(name) && is_host(own))
     };
     let living = session::living(&Slot { keys: &keys, lock: &lock, spends: Some(&is_still_meant), renew: &renew }, ports);
     let living = living.map_err(|error| match error.downcast::<NoSignIn>() {

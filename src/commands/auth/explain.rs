@@ -315,7 +315,7 @@ impl Explainer<'_> {
         let mut notes = Vec::new();
         let file = &self.context.file;
         let host = self.context.env.get(env::HOST).is_some();
-        if self.settings.get(Attr::Profile).is_none() && host && file.document()?.is_some() {
+        if self.settings.get(Attr::Profile).is_none() && host && file.exists()? {
             notes.push(format!(
                 "the profile file {} is skipped, because {} is set and nothing names a profile. To use one: --profile NAME, or unset {}",
                 file.path()?.display(),
@@ -329,9 +329,7 @@ impl Explainer<'_> {
             .filter(|row| row.family.is_some() || row.attr == Attr::Host)
             .flat_map(|row| row.env)
             .find(|name| self.context.env.get(name).is_some());
-        if let Some(variable) =
-            tagged.filter(|_| self.context.env.get(env::CONFIG_PROFILE).is_none() && file.document().is_ok_and(|document| document.is_some()))
-        {
+        if let Some(variable) = tagged.filter(|_| self.context.env.get(env::CONFIG_PROFILE).is_none() && file.exists().is_ok_and(|exists| exists)) {
             let profile = self.settings.text(Attr::Profile).map_or("NAME".into(), text::one_line);
             notes.push(format!(
                 "programs with an SDK skip the profile file, because {variable} is set. To give them a profile all the same: export {}={profile}",

@@ -65,7 +65,7 @@ struct Listed<'a> {
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let path = context.file.path()?;
-    if context.file.document()?.is_none() {
+    if !context.file.exists()? {
         let path = path.display();
         return Err(Failure::new(format!(
             "cannot parse config file: no configuration file found at {path}; please create one by running 'databricks configure'"
@@ -78,9 +78,13 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let default = context.file.default_profile()?;
     let skips = arguments::is_on(matches, "skip-validate");
     if skips && context.globals.output == OutputFormat::Text {
-        let mut rows = Vec::new();
-        context.file.each_profile(|name, host| rows.push(Row { name, host, valid: false }))?;
-        return show(context, &rows, default.as_deref());
+        let listing = context.file.listing()?;
+        let row = |(name, host)| Row { name, host: Cow::Borrowed(host), valid: false };
+        let rows = || listing.iter().map(row);
+        return match listing.longest() {
+            Some(longest) => show(context, longest.map(row).chain(rows().filter(|row| default.as_deref() == Some(row.name))), rows(), default.as_deref()),
+            None => show(context, rows(), rows(), default.as_deref()),
+        };
     }
     let profiles = context.file.profiles()?;
     let verdicts = if skips { None } else { Some(validate(context, &profiles)) };
@@ -107,7 +111,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         host: profile.get(Attr::Host).unwrap_or_default(),
         valid: is_valid(index),
     });
-    show(context, &rows.collect::<Vec<_>>(), default.as_deref())
+    show(context, rows.clone(), rows, default.as_deref())
 }
 
 /// One row of the table.
@@ -117,23 +121,23 @@ struct Row<'a> {
     valid: bool,
 }
 
-/// Prints the table, some rows at a time: of tens of thousands of profiles it would be the largest thing in memory.
-fn show(context: &Context<'_>, rows: &[Row<'_>], default: Option<&str>) -> Result<()> {
+/// Prints the table, as wide as the widest rows want it, and some rows at a time: of tens of thousands of profiles it would be the largest thing in memory.
+fn show<'r>(context: &Context<'_>, widest: impl Iterator<Item = Row<'r>>, rows: impl Iterator<Item = Row<'r>>, default: Option<&str>) -> Result<()> {
     fn cells<'r>(row: &'r Row<'_>, default: Option<&str>) -> [Cell<'r>; 3] {
         let name = if default == Some(row.name) { Cell::from(format!("{} (Default)", row.name)) } else { Cell::from(row.name) };
         [name, Cell::from(&*row.host), Cell::yes_or_no(row.valid)]
     }
     let mut table = context.ui.table(&["Name", "Host", "Valid"]);
-    for row in rows {
-        table.expect(cells(row, default));
+    for row in widest {
+        table.expect(cells(&row, default));
     }
-    for page in rows.chunks(SHOWN_AT_ONCE) {
-        for row in page {
-            table.row(cells(row, default));
-        }
-        context.ui.out_page(&mut table);
-        if context.ui.flush()? == Audience::Gone {
-            return Ok(());
+    for (number, row) in rows.enumerate() {
+        table.row(cells(&row, default));
+        if number % SHOWN_AT_ONCE == SHOWN_AT_ONCE - 1 {
+            context.ui.out_page(&mut table);
+            if context.ui.flush()? == Audience::Gone {
+                return Ok(());
+            }
         }
     }
     context.ui.out_page(&mut table);

@@ -26,7 +26,7 @@ pub(crate) static COMMAND: Command = Command {
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let path = context.file.path()?.display();
-    if context.file.document()?.is_none() {
+    if !context.file.exists()? {
         return Err(Failure::new(format!(
             "cannot load Databricks config file: no configuration file found at {path}; please create one by running 'databricks configure'"
         ))

@@ -47,8 +47,7 @@ impl<'a> Offer<'a> {
 
     /// Offers one more candidate. A value with a character that could end the line or change the terminal is left out.
     fn add(&mut self, value: &str, about: &str) {
-        let is_safe = text::is_printable_ascii(value) || !value.contains(text::is_unsafe);
-        if value.is_empty() || !is_safe || !matches!(self.written, Ok(Audience::Listening)) {
+        if value.is_empty() || !text::is_safe(value) || !matches!(self.written, Ok(Audience::Listening)) {
             return;
         }
         text::append(&mut self.lines, self.glued.as_bytes());
@@ -56,7 +55,7 @@ impl<'a> Offer<'a> {
         if self.descriptions && !about.is_empty() {
             self.lines.push(b'\t');
             let about = text::shortened(about, LONGEST_DESCRIPTION);
-            if text::is_printable_ascii(&about) {
+            if text::is_safe(&about) {
                 text::append(&mut self.lines, about.as_bytes());
             } else {
                 let shown: String = about.chars().map(|character| if text::is_unsafe(character) { ' ' } else { character }).collect();
@@ -67,6 +66,22 @@ impl<'a> Offer<'a> {
         if self.lines.len() >= BLOCK {
             self.written = self.ui.pour(&self.lines);
             self.lines.clear();
+        }
+    }
+
+    /// Whether a candidate is offered as a line `value<TAB>description`.
+    fn takes_lines(&self) -> bool {
+        self.descriptions && self.glued.is_empty()
+    }
+
+    /// Offers many candidates, each on a line as it is to be written.
+    fn add_lines(&mut self, lines: &str) {
+        if matches!(self.written, Ok(Audience::Listening)) {
+            self.written = self.ui.pour(&self.lines);
+            self.lines.clear();
+        }
+        if matches!(self.written, Ok(Audience::Listening)) {
+            self.written = self.ui.pour(lines.as_bytes());
         }
     }
 
@@ -270,22 +285,28 @@ fn paths(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
 
 /// The profiles with a host. A file that cannot be read has none.
 fn profiles(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
-    let _unreadable = local.file.each_profile(|name, host| {
-        if !host.is_empty() && name.starts_with(typed) {
-            offer.add(name, &host);
-        }
-    });
+    let listing = local.file.listing().unwrap_or_default();
+    if typed.is_empty()
+        && offer.takes_lines()
+        && let Some(lines) = listing.lines(LONGEST_DESCRIPTION)
+    {
+        return offer.add_lines(lines);
+    }
+    for (name, host) in listing.iter().filter(|(name, host)| !host.is_empty() && name.starts_with(typed)) {
+        offer.add(name, host);
+    }
 }
 
 /// The hosts of the profiles, each with the profiles that have it; without the scheme for whoever leaves it out.
 fn hosts(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
     let mut hosts: Vec<(String, String)> = Vec::new();
     let mut places = std::collections::HashMap::new();
-    let _unreadable = local.file.each_profile(|name, host| {
-        let Ok(host) = Host::parse(&host) else { return };
+    let listing = local.file.listing().unwrap_or_default();
+    for (name, host) in listing.iter() {
+        let Ok(host) = Host::parse(host) else { continue };
         let whole = host.as_str();
         let bare = whole.split_once("://").map_or(whole, |(_, bare)| bare);
-        let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { return };
+        let Some(value) = [whole, bare].into_iter().find(|form| form.starts_with(typed)) else { continue };
         let place = *places.entry(value.to_owned()).or_insert(hosts.len());
         match hosts.get_mut(place) {
             Some((_, names)) if names.len() < LONGEST_DESCRIPTION => {
@@ -295,7 +316,7 @@ fn hosts(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
             Some(_) => {}
             None => hosts.push((value.to_owned(), name.to_owned())),
         }
-    });
+    }
     for (host, names) in &hosts {
         offer.add(host, names);
     }

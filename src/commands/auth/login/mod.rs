@@ -444,15 +444,11 @@ fn report(context: &Context<'_>, name: Option<&str>, target: &Target, token: &St
     context.ui.note(&format!("Signed in to {}{user}", target.host));
     if name.is_none() {
         let host = &target.host;
-        let mut owner = None;
-        let _unreadable = context.file.each_profile(|name, own| {
-            if owner.is_none() && Host::parse(&own).is_ok_and(|own| own == *host) {
-                owner = Some(name.to_owned());
-            }
-        });
+        let listing = context.file.listing().unwrap_or_default();
+        let owner = listing.iter().find(|(_, own)| Host::parse(own).is_ok_and(|own| own == *host));
         let next = match owner {
             // The token of the host is looked for under its profile first.
-            Some(owner) => format!("To sign in the profile of this host: databricks auth login --profile {}", text::one_line(&owner)),
+            Some((owner, _)) => format!("To sign in the profile of this host: databricks auth login --profile {}", text::one_line(owner)),
             None => format!("Use the sign-in with: databricks auth token --host {host}; to have a profile: databricks auth login --host {host} --profile NAME"),
         };
         context.ui.note(&format!("No profile was written, because none was named. {next}"));
