@@ -332,9 +332,32 @@ impl Listing {
     /// As the file says.
     #[inline(never)]
     pub fn read(file: &mut dyn Read, size: usize, nameless: &str, keys: [&str; 2]) -> io::Result<Option<Self>> {
-        let mut look = Look::new(size, nameless, keys);
+        let mut look = Look::new(nameless, keys);
+        let count = size / BYTES_OF_A_SECTION;
+        look.seen = Some(HashSet::with_capacity_and_hasher(count, BuildHasherDefault::default()));
+        look.lengths.reserve(count);
+        look.lines.reserve(size);
         let read = in_pieces(file, size, |piece| look.sections(piece))?;
         Ok(read.and_then(|()| look.listing()))
+    }
+
+    /// As [`Listing::read`], a part at a time and with less of a look: a section that is written twice comes twice. What was handed on before a `None` stands.
+    ///
+    /// # Errors
+    /// As the file says.
+    #[inline(never)]
+    pub fn in_parts(file: &mut dyn Read, size: usize, nameless: &str, keys: [&str; 2], each: &mut dyn FnMut(&Self)) -> io::Result<Option<()>> {
+        let mut look = Look::new(nameless, keys);
+        in_pieces(file, size, |piece| {
+            look.sections(piece)?;
+            let part = look.listing()?;
+            each(&part);
+            // Its memory serves for the next one.
+            (look.lines, look.lengths) = (part.lines.into_bytes(), part.lengths);
+            look.lines.clear();
+            look.lengths.clear();
+            Some(())
+        })
     }
 
     /// Adds a section at the end.
@@ -378,21 +401,20 @@ struct Look<'k> {
     keys: [(u32, &'k [u8]); 2],
     /// Whose lines those before any header are; until there was a header.
     nameless: Option<&'k str>,
-    /// The marks of the names so far.
-    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    /// The marks of the names so far, where none may come twice.
+    seen: Option<HashSet<u64, BuildHasherDefault<AsItIs>>>,
     lines: Vec<u8>,
     lengths: Vec<[u32; 2]>,
 }
 
 impl<'k> Look<'k> {
-    fn new(size: usize, nameless: &'k str, keys: [&'k str; 2]) -> Self {
-        let count = size / BYTES_OF_A_SECTION;
+    fn new(nameless: &'k str, keys: [&'k str; 2]) -> Self {
         Self {
             keys: keys.map(|key| key.as_bytes().split_first_chunk().map_or((0, &[][..]), |(first, rest)| (u32::from_le_bytes(*first), rest))),
             nameless: Some(nameless),
-            seen: HashSet::with_capacity_and_hasher(count, BuildHasherDefault::default()),
-            lines: Vec::with_capacity(size),
-            lengths: Vec::with_capacity(count),
+            seen: None,
+            lines: Vec::new(),
+            lengths: Vec::new(),
         }
     }
 
@@ -418,7 +440,13 @@ impl<'k> Look<'k> {
                     let Some(name) = section else { continue };
                     let Some(value) = value(behind).ok()? else { continue };
                     let is_known = values[0].is_some() || values[1].is_some();
-                    if values[place].replace(value).is_some() || !is_known && !self.seen.insert(mark(name)) {
+                    if values[place].replace(value).is_some() {
+                        return None;
+                    }
+                    if !is_known
+                        && let Some(seen) = &mut self.seen
+                        && !seen.insert(mark(name))
+                    {
                         return None;
                     }
                 }
@@ -461,8 +489,10 @@ impl<'k> Look<'k> {
         Some(())
     }
 
-    fn listing(self) -> Option<Listing> {
-        Some(Listing { lines: String::from_utf8(self.lines).ok()?, lengths: self.lengths, is_plain: true })
+    /// Takes what there is so far.
+    fn listing(&mut self) -> Option<Listing> {
+        let lines = String::from_utf8(std::mem::take(&mut self.lines)).ok()?;
+        Some(Listing { lines, lengths: std::mem::take(&mut self.lengths), is_plain: true })
     }
 }
 

@@ -25,6 +25,8 @@ const SIZE_LIMIT: u64 = 16 << 20;
 const LARGE: usize = 2 * ini::PIECE;
 /// The key in `[__settings__]` that names the profile to use when nobody names one.
 const DEFAULT_PROFILE_KEY: &str = "default_profile";
+/// What makes a section a profile; the first is listed.
+const LISTED: [&str; 2] = ["host", "account_id"];
 /// The key in `[__settings__]` that names the program for commands that we do not have.
 const FALLBACK_CLI_KEY: &str = "fallback_cli";
 
@@ -232,15 +234,14 @@ impl ProfileFile {
     /// # Errors
     /// As [`ProfileFile::document`].
     pub(crate) fn listing(&self) -> Result<Listing> {
-        let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
         let listing = match self.document.get() {
             Some(None) => return Ok(Listing::default()),
-            Some(Some(document)) => document.listing(keys),
+            Some(Some(document)) => document.listing(LISTED),
             None => match self.open()? {
                 None => return Ok(Listing::default()),
                 Some(mut file) => {
                     let size = file.size();
-                    let listing = Listing::read(file.reader(), size, DEFAULT_SECTION, keys);
+                    let listing = Listing::read(file.reader(), size, DEFAULT_SECTION, LISTED);
                     listing.ok().flatten().filter(|_| !file.is_cut())
                 }
             },
@@ -253,6 +254,24 @@ impl ProfileFile {
             listing.push(profile.name, &profile.get(Attr::Host).unwrap_or_default());
         }
         Ok(listing)
+    }
+
+    /// As [`ProfileFile::listing`], of a large file a part at a time: a name that is written twice may come twice there.
+    ///
+    /// # Errors
+    /// As [`ProfileFile::document`].
+    pub(crate) fn listing_in_parts(&self, mut each: impl FnMut(&Listing)) -> Result<()> {
+        if self.document.get().is_none()
+            && let Some(mut file) = self.open()?.filter(|file| file.size() > LARGE)
+        {
+            let size = file.size();
+            let read = Listing::in_parts(file.reader(), size, DEFAULT_SECTION, LISTED, &mut each);
+            if matches!(read, Ok(Some(()))) && !file.is_cut() {
+                return Ok(());
+            }
+        }
+        each(&self.listing()?);
+        Ok(())
     }
 
     /// Writes attributes into a profile and removes others from it; keeps every other byte of the file. The first profile of a file becomes the default profile.
@@ -400,14 +419,43 @@ mod tests {
 
     #[test]
     fn a_usual_file_is_read_at_a_glance() {
-        let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
         let usual = "; mine\r\n[a b]\r\nHost = https://h.example\r\ntoken: d'x#1\r\n\r\n[b]\nhost=i.example\naccount_id = 1\n[c]\nauth_type = pat\n[__settings__]\ndefault_profile = b\n";
         for piece in [1, 30, 1_000] {
-            let listing = Listing::read(&mut usual.as_bytes(), piece, DEFAULT_SECTION, keys).expect("a text").expect("plain");
+            let listing = Listing::read(&mut usual.as_bytes(), piece, DEFAULT_SECTION, LISTED).expect("a text").expect("plain");
             assert_eq!(listing.lines(20), Some("a b\thttps://h.example\nb\ti.example\n"));
             assert_eq!(listing.lines(10), None);
             let excerpt = ini::Excerpt::read(&mut usual.as_bytes(), piece, &["c", SETTINGS_SECTION]).expect("a text").expect("plain");
             assert_eq!(excerpt.bytes, b"; mine\r\n[c]\nauth_type = pat\n[__settings__]\ndefault_profile = b\n");
+        }
+    }
+
+    /// A file that is read in pieces, with something at its end that no look sees through.
+    #[cfg(unix)]
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_large_file_tells_the_same_in_parts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("large");
+        let sections: String = (0..3_000).map(|number| format!("[p{number}]\nhost = https://h{number}.example\ntoken = t{number}\n\n")).collect();
+        assert!(sections.len() > LARGE);
+        for (end, default, last) in [
+            ("[__settings__]\ndefault_profile = p7\n", Some("p7"), "t2999"),
+            ("[p2999]\ntoken = `one\ntwo`\n", None, "one\ntwo"),
+            ("[p1]\nhost = \n host = x\n", None, "t2999"),
+        ] {
+            std::fs::write(&path, sections.clone() + end).expect("written");
+            let file = ProfileFile::at(path.clone());
+            assert_eq!(file.default_profile().expect("readable").as_deref(), default);
+            let token = |name: &str| Some(file.section(name).expect("readable")?.into_iter().rfind(|field| field.key == "token")?.value.into_owned());
+            assert_eq!((token("p5").as_deref(), token("p2999").as_deref(), token("p3000")), (Some("t5"), Some(last), None));
+            let whole = ProfileFile::at(path.clone());
+            let names: Vec<_> = whole.profiles().expect("readable").into_iter().map(|profile| profile.name).collect();
+            assert_eq!(names.len(), 3_000);
+            let file = ProfileFile::at(path.clone());
+            assert!(file.listing().expect("readable").iter().map(|(name, _)| name).eq(names.iter().copied()));
+            let mut parts = std::collections::HashSet::new();
+            ProfileFile::at(path.clone()).listing_in_parts(|part| parts.extend(part.iter().map(|(name, _)| name.to_owned()))).expect("readable");
+            assert_eq!(parts.len(), 3_000);
         }
     }
 
@@ -430,8 +478,13 @@ mod tests {
             let quick: Vec<_> = listing.iter().map(|(name, host)| (name, Cow::Borrowed(host))).collect();
             prop_assert_eq!(&quick, &whole);
             // In pieces of any size.
-            let keys = [Attr::Host, Attr::AccountId].map(Attr::name);
-            if let Some(listing) = Listing::read(&mut text.as_bytes(), piece, DEFAULT_SECTION, keys).expect("a text") {
+            if let Some(listing) = Listing::read(&mut text.as_bytes(), piece, DEFAULT_SECTION, LISTED).expect("a text") {
+                let mut parts = Vec::new();
+                let read = Listing::in_parts(&mut text.as_bytes(), piece, DEFAULT_SECTION, LISTED, &mut |part| {
+                    parts.extend(part.iter().map(|(name, host)| (name.to_owned(), host.to_owned())));
+                });
+                prop_assert!(matches!(read, Ok(Some(()))));
+                prop_assert_eq!(parts, listing.iter().map(|(name, host)| (name.to_owned(), host.to_owned())).collect::<Vec<_>>());
                 prop_assert_eq!(listing.iter().map(|(name, host)| (name, Cow::Borrowed(host))).collect::<Vec<_>>(), whole);
                 let lines = listing.iter().map(|(name, host)| format!("{name}\t{host}\n")).collect::<String>();
                 prop_assert!(listing.lines(usize::MAX).is_none_or(|whole| whole == lines));

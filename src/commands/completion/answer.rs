@@ -285,16 +285,10 @@ fn paths(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
 
 /// The profiles with a host. A file that cannot be read has none.
 fn profiles(local: &Local<'_>, typed: &str, offer: &mut Offer<'_>) {
-    let listing = local.file.listing().unwrap_or_default();
-    if typed.is_empty()
-        && offer.takes_lines()
-        && let Some(lines) = listing.lines(LONGEST_DESCRIPTION)
-    {
-        return offer.add_lines(lines);
-    }
-    for (name, host) in listing.iter().filter(|(name, host)| !host.is_empty() && name.starts_with(typed)) {
-        offer.add(name, host);
-    }
+    let _unreadable = local.file.listing_in_parts(|part| match part.lines(LONGEST_DESCRIPTION) {
+        Some(lines) if typed.is_empty() && offer.takes_lines() => offer.add_lines(lines),
+        _ => part.iter().filter(|(name, host)| !host.is_empty() && name.starts_with(typed)).for_each(|(name, host)| offer.add(name, host)),
+    });
 }
 
 /// The hosts of the profiles, each with the profiles that have it; without the scheme for whoever leaves it out.
