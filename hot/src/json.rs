@@ -4,10 +4,13 @@
 
 use std::borrow::Cow;
 
-use crate::{HIGH, ONES};
+use crate::{HIGH, ONES, has_control, word_at};
 
 /// Levels of lists and objects; deeper than any reply of the service, and beyond it a document is an attack on the stack.
 pub const DEEPEST: usize = 128;
+
+/// What is farther away is looked for by `memchr`, which takes a while to begin.
+const NEAR: usize = 128;
 
 /// Where a string stands in its text, with its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +51,41 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space; stays before it.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
+        match *self.text.as_bytes().get(self.at)? {
+            ..=b' ' => self.peek_behind_space(),
+            byte => Some(byte),
+        }
+    }
+
+    /// As [`Scanner::peek`] where white space may stand: eight spaces at a time, as indented text has many.
+    #[inline(never)]
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
         loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
-                return Some(byte);
+            match *bytes.get(self.at)? {
+                b' ' | b'\n' | b'\t' | b'\r' => self.at += 1,
+                byte => return Some(byte),
             }
-            self.at += 1;
+            while let Some(word) = word_at(bytes, self.at) {
+                let spaces = (word ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
+                self.at += spaces;
+                if spaces < 8 {
+                    break;
+                }
+            }
         }
     }
 
     /// How many bytes are read.
     #[must_use]
+    #[inline]
     pub fn place(&self) -> usize {
         self.at
     }
 
     /// What stands between here and a later place of the same text.
     #[must_use]
+    #[inline]
     pub fn until(&self, later: &Self) -> Option<&'a str> {
         self.text.get(self.at..later.at)
     }
@@ -75,12 +96,18 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn take(&mut self, byte: u8) -> Option<()> {
+    pub(crate) fn take(&mut self, byte: u8) -> Option<()> {
         if self.peek()? != byte {
             return None;
         }
         self.at += 1;
         Some(())
+    }
+
+    /// Steps over bytes that were looked at.
+    #[inline]
+    pub(crate) fn step(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     /// An object; `each` is handed every key, and reads its value.
@@ -119,7 +146,7 @@ impl<'a> Scanner<'a> {
 
     /// Steps over the closing bracket, or over a comma.
     #[inline]
-    fn ends(&mut self, closing: u8) -> Option<bool> {
+    pub(crate) fn ends(&mut self, closing: u8) -> Option<bool> {
         let byte = self.peek()?;
         self.at += 1;
         match byte {
@@ -137,32 +164,41 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn string_here(&mut self) -> Option<Text> {
-        self.take(b'"')?;
-        let bytes = self.text.as_bytes();
-        let start = self.at - 1;
-        let mut at = self.at;
-        let mut escaped = false;
-        loop {
-            while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-                let found = ends_plain_text(u64::from_le_bytes(*eight));
-                if found != 0 {
-                    at += (found.trailing_zeros() / 8) as usize;
-                    break;
-                }
-                at += 8;
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let start = self.at;
+        match find_within(self.text.as_bytes(), start + 1, NEAR, ends_plain_text) {
+            Some((end, b'"')) => {
+                self.at = end + 1;
+                Some(Text { start, end: self.at, escaped: false })
             }
-            match *bytes.get(at)? {
-                b'"' => break,
+            _ => self.string_slowly(),
+        }
+    }
+
+    /// As [`Scanner::string`] where the string is long, has escapes, or stands at the end of the text.
+    #[inline(never)]
+    fn string_slowly(&mut self) -> Option<Text> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut escaped = false;
+        let mut found = end_beyond(bytes, start + 1);
+        loop {
+            let (end, byte) = found?;
+            match byte {
+                b'"' => {
+                    self.at = end + 1;
+                    return Some(Text { start, end: self.at, escaped });
+                }
                 b'\\' => {
                     escaped = true;
-                    at += escape(bytes.get(at + 1..)?)?;
+                    let next = end + escape(&bytes[end + 1..])?;
+                    found = find_within(bytes, next, NEAR, ends_plain_text).or_else(|| end_beyond(bytes, next));
                 }
-                0..0x20 => return None,
-                _ => at += 1,
+                _ => return None,
             }
         }
-        self.at = at + 1;
-        Some(Text { start, end: self.at, escaped })
     }
 
     /// Any value, as it is written.
@@ -179,13 +215,35 @@ impl<'a> Scanner<'a> {
             b'"' => self.string_here().map(|_| ()),
             b'{' => {
                 let levels = levels.checked_sub(1)?;
-                self.object(|scanner, _| scanner.skip(levels))
+                self.at += 1;
+                if self.peek()? == b'}' {
+                    self.at += 1;
+                    return Some(());
+                }
+                loop {
+                    self.string_here()?;
+                    self.take(b':')?;
+                    self.skip_within(levels)?;
+                    if self.ends(b'}')? {
+                        return Some(());
+                    }
+                }
             }
             b'[' => {
                 let levels = levels.checked_sub(1)?;
-                self.list(|scanner| scanner.skip(levels))
+                self.list(|scanner| scanner.skip_within(levels))
             }
-            _ => self.scalar().map(|_| ()),
+            _ => self.skip_scalar(),
+        }
+    }
+
+    /// As [`Scanner::skip`]; most values are neither lists nor objects.
+    #[inline]
+    fn skip_within(&mut self, levels: usize) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string_here().map(|_| ()),
+            b'{' | b'[' => self.skip(levels),
+            _ => self.skip_scalar(),
         }
     }
 
@@ -201,7 +259,10 @@ impl<'a> Scanner<'a> {
         loop {
             let key = self.string_here()?;
             self.take(b':')?;
-            members.push((key.decoded(self.text)?, self.value()?));
+            self.peek()?;
+            let start = self.at;
+            self.skip_within(DEEPEST)?;
+            members.push((key.decoded(self.text)?, self.text.get(start..self.at)?));
             if self.ends(b'}')? {
                 return Some(members);
             }
@@ -211,17 +272,37 @@ impl<'a> Scanner<'a> {
     /// A number, `true`, `false` or `null`, as it is written.
     #[inline(never)]
     pub fn scalar(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        self.skip_scalar()?;
+        self.text.get(start..self.at)
+    }
+
+    #[inline]
+    pub(crate) fn skip_scalar(&mut self) -> Option<()> {
         let rest = self.text.as_bytes().get(self.at..)?;
-        let length = match rest.first()? {
+        self.at += match rest.first()? {
             b't' => rest.starts_with(b"true").then_some(4),
             b'f' => rest.starts_with(b"false").then_some(5),
             b'n' => rest.starts_with(b"null").then_some(4),
             _ => number(rest),
         }?;
-        let start = self.at;
-        self.at += length;
-        self.text.get(start..self.at)
+        Some(())
     }
+}
+
+/// The first of the next characters that is looked for, and where it stands; the last few of the text are left out. The look at a word gives bits of which the lowest lies in its first
+/// such byte.
+#[inline]
+pub(crate) fn find_within(bytes: &[u8], from: usize, next: usize, look: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
+    let near = bytes.get(from..bytes.len().min(from.saturating_add(next)))?;
+    for (index, eight) in near.as_chunks::<8>().0.iter().enumerate() {
+        let found = look(u64::from_le_bytes(*eight));
+        if found != 0 {
+            let place = found.trailing_zeros() as usize / 8;
+            return Some((from + 8 * index + place, eight[place % 8]));
+        }
+    }
+    None
 }
 
 /// Not zero if one of eight characters is a quote, a backslash or a control character; the lowest bit that is set lies in the first such byte.
@@ -230,8 +311,20 @@ fn ends_plain_text(eight: u64) -> u64 {
     // Below a space, and for the other two when they are taken away, a byte borrows; beyond ASCII none of them is meant.
     let quote = (eight ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
     let backslash = (eight ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-    let control = eight.wrapping_sub(ONES * 0x20);
-    (quote | backslash | control) & !eight & HIGH
+    (quote | backslash | below_space(eight)) & !eight & HIGH
+}
+
+/// As [`find_within`] at any distance, for the end of plain text; control characters are refused.
+fn end_beyond(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
+    let rest = bytes.get(from..)?;
+    let length = memchr::memchr2(b'"', b'\\', rest)?;
+    (!has_control(&rest[..length])).then_some((from + length, rest[length]))
+}
+
+/// Has the highest bit of each byte set that is below a space, and perhaps of one beyond ASCII or behind such a byte.
+#[inline]
+pub(crate) fn below_space(eight: u64) -> u64 {
+    eight.wrapping_sub(ONES * u64::from(b' '))
 }
 
 /// The length of an escape with its backslash, given what follows that.
@@ -246,19 +339,42 @@ fn escape(rest: &[u8]) -> Option<usize> {
 /// The length of the number at the start.
 #[inline]
 fn number(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut length = usize::from(text.starts_with(b"-"));
-    length += match digits(length) {
-        0 => return None,
-        more if more > 1 && text[length] == b'0' => return None,
-        more => more,
-    };
+    let start = usize::from(text.first() == Some(&b'-'));
+    let length = digits(text, start);
+    if length == start || (length > start + 1 && text[start] == b'0') {
+        return None;
+    }
+    if matches!(text.get(length), Some(b'.' | b'e' | b'E')) { with_fraction(text, length) } else { Some(length) }
+}
+
+/// The length of a number with its fraction and exponent, one of which begins at a place.
+#[inline(never)]
+fn with_fraction(text: &[u8], mut length: usize) -> Option<usize> {
     if text.get(length) == Some(&b'.') {
-        length += 1 + Some(digits(length + 1)).filter(|more| *more > 0)?;
+        let fraction = length + 1;
+        length = Some(digits(text, fraction)).filter(|end| *end > fraction)?;
     }
     if matches!(text.get(length), Some(b'e' | b'E')) {
-        length += 1 + usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
-        length += Some(digits(length)).filter(|more| *more > 0)?;
+        let exponent = length + 1 + usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
+        length = Some(digits(text, exponent)).filter(|end| *end > exponent)?;
     }
     Some(length)
+}
+
+/// Where the digits end that begin at a place.
+#[inline]
+fn digits(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(text, at) {
+        // A digit is what 0 to 9 is left of without the bits of '0'; 6 more would be a bit too many.
+        let others = word ^ (ONES * u64::from(b'0'));
+        let found = (others.wrapping_add(ONES * 0x76) | others) & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
 }
