@@ -76,6 +76,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// How many bytes are read.
     #[must_use]
     #[inline]

@@ -16,6 +16,13 @@ pub struct Style {
     pub quote: fn(&str, &mut Vec<u8>),
 }
 
+/// The begin of a line with what stands before it.
+const LINE: [u8; 32] = {
+    let mut line = [b' '; 32];
+    line[1] = b'\n';
+    line
+};
+
 /// Prints documents; keeps its memory from one to the next.
 #[derive(Debug, Default)]
 pub struct Printer {
@@ -38,28 +45,41 @@ impl Printer {
     #[inline(never)]
     pub fn print(&mut self, document: &str, level: usize, style: Style, out: &mut Vec<u8>) -> Option<()> {
         let before = out.len();
-        self.members.clear();
         out.reserve(document.len() + document.len() / 2);
-        let mut printing = Printing { scanner: Scanner::new(document), document, style, members: &mut self.members, out };
-        let whole = printing.value(level, DEEPEST).filter(|()| printing.scanner.is_done());
+        let mut scanner = Scanner::new(document);
+        let whole = self.print_next(&mut scanner, level, style, out).filter(|()| scanner.is_done());
         if whole.is_none() {
             cut(out, before);
         }
         whole
     }
+
+    /// As [`Printer::print`], of the value at which a scanner stands, which steps behind it.
+    #[inline(never)]
+    pub fn print_next(&mut self, scanner: &mut Scanner<'_>, level: usize, style: Style, out: &mut Vec<u8>) -> Option<()> {
+        let before = out.len();
+        self.members.clear();
+        let mut printing = Printing { document: scanner.text(), scanner: scanner.clone(), style, members: &mut self.members, out };
+        let printed = printing.value(level, DEEPEST);
+        *scanner = printing.scanner;
+        if printed.is_none() {
+            cut(out, before);
+        }
+        printed
+    }
 }
 
 /// A document on its way out.
-struct Printing<'d> {
+struct Printing<'d, 'p> {
     scanner: Scanner<'d>,
     document: &'d str,
     style: Style,
     /// Of the objects that are being printed, innermost last.
-    members: &'d mut Vec<Member>,
-    out: &'d mut Vec<u8>,
+    members: &'p mut Vec<Member>,
+    out: &'p mut Vec<u8>,
 }
 
-impl Printing<'_> {
+impl Printing<'_, '_> {
     fn value(&mut self, level: usize, levels: usize) -> Option<()> {
         match self.scanner.peek()? {
             b'"' => self.string("32").map(|_| ()),
@@ -84,16 +104,14 @@ impl Printing<'_> {
         }
         let mut before = b'[';
         loop {
-            self.out.push(before);
-            self.line(level + 1);
+            self.line(before, level + 1);
             self.value(level + 1, levels)?;
             if self.scanner.ends(b']')? {
                 break;
             }
             before = b',';
         }
-        self.line(level);
-        self.out.push(b']');
+        self.last_line(b']', level);
         Some(())
     }
 
@@ -108,8 +126,7 @@ impl Printing<'_> {
         let mut in_order = true;
         loop {
             let start = self.out.len();
-            self.out.push(if start == begin { b'{' } else { b',' });
-            self.line(level + 1);
+            self.line(if start == begin { b'{' } else { b',' }, level + 1);
             if self.scanner.peek()? != b'"' {
                 return None;
             }
@@ -128,8 +145,7 @@ impl Printing<'_> {
             self.sort(first, begin);
         }
         self.members.truncate(first);
-        self.line(level);
-        self.out.push(b'}');
+        self.last_line(b'}', level);
         Some(())
     }
 
@@ -162,49 +178,59 @@ impl Printing<'_> {
     /// Prints a string.
     #[inline]
     fn string(&mut self, tint: &str) -> Option<Text> {
-        self.tinted(tint, |printing| {
-            let (bytes, start) = (printing.document.as_bytes(), printing.scanner.place());
-            if let Some(end) = end_of_plain(bytes, start + 1) {
-                printing.scanner.step(end - start);
-                copy(printing.out, bytes, start, end);
-                return Some(Text { start, end, escaped: false });
+        let start = self.scanner.place();
+        match end_of_plain(self.document.as_bytes(), start + 1) {
+            Some(end) if !self.style.color => {
+                self.scanner.step(end - start);
+                copy(self.out, self.document.as_bytes(), start, end);
+                Some(Text { start, end, escaped: false })
             }
-            let text = printing.scanner.string()?;
-            (printing.style.quote)(&text.meant(printing.document), printing.out);
-            Some(text)
-        })
+            _ => self.any_string(tint),
+        }
+    }
+
+    /// As [`Printing::string`], of one that is in colour or not plain.
+    #[inline(never)]
+    fn any_string(&mut self, tint: &str) -> Option<Text> {
+        let text = self.scanner.string()?;
+        self.tinted(tint, |printing| (printing.style.quote)(&text.meant(printing.document), printing.out));
+        Some(text)
     }
 
     #[inline]
-    fn tinted<T>(&mut self, code: &str, print: impl FnOnce(&mut Self) -> T) -> T {
+    fn tinted(&mut self, code: &str, print: impl FnOnce(&mut Self)) {
         let painted = self.style.color && !code.is_empty();
         if painted {
             paint(self.out, code);
         }
-        let outcome = print(self);
+        print(self);
         if painted {
             paint(self.out, "0");
         }
-        outcome
     }
 
-    /// Begins a line.
+    /// Writes a bracket or comma and begins a line behind it.
     #[inline]
-    fn line(&mut self, level: usize) {
-        const LINE: [u8; 32] = {
-            let mut line = [b' '; 32];
-            line[0] = b'\n';
-            line
-        };
-        let length = 1 + 2 * level;
-        if length <= LINE.len() {
-            let start = self.out.len();
-            self.out.extend_from_slice(&LINE);
-            self.out.truncate(start + length);
-        } else {
-            self.out.push(b'\n');
-            self.out.extend(std::iter::repeat_n(b' ', length - 1));
+    fn line(&mut self, before: u8, level: usize) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&LINE);
+        self.out[start] = before;
+        match LINE.len().checked_sub(2 + 2 * level) {
+            Some(more) => self.out.truncate(start + LINE.len() - more),
+            None => self.out.resize(start + 2 + 2 * level, b' '),
         }
+    }
+
+    /// Writes the last line of a list or object.
+    #[inline]
+    fn last_line(&mut self, bracket: u8, level: usize) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&LINE[1..]);
+        match LINE.len().checked_sub(2 + 2 * level) {
+            Some(more) => self.out.truncate(start + LINE.len() - 1 - more),
+            None => self.out.resize(start + 1 + 2 * level, b' '),
+        }
+        self.out.push(bracket);
     }
 }
 

@@ -34,6 +34,7 @@ use zeroize::Zeroize;
 
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::json::Scanner;
 use crate::secret;
 use crate::text;
 
@@ -145,6 +146,17 @@ impl Ui {
     /// As [`Ui::out_json`].
     pub(crate) fn out_item(&self, array: &mut JsonArray, item: &str) -> anyhow::Result<()> {
         if self.deserted.load(Ordering::Relaxed) { Ok(()) } else { array.item(item, &mut self.pending()) }
+    }
+
+    /// Adds the next item of a JSON list, at which a scanner stands; it steps behind it. `None`, and nothing is added, if the item cannot be printed.
+    pub(crate) fn out_next_item(&self, array: &mut JsonArray, scanner: &mut Scanner<'_>) -> Option<()> {
+        if self.deserted.load(Ordering::Relaxed) { scanner.value().map(|_| ()) } else { array.next_item(scanner, &mut self.pending()) }
+    }
+
+    /// Takes back the items of a JSON list that were added since the last flush; `opened` says whether there are some before.
+    pub(crate) fn take_back(&self, array: &mut JsonArray, opened: bool) {
+        secret::wipe(&mut self.pending());
+        array.take_back(opened);
     }
 
     /// Adds one line of data for stdout; what may change the terminal, line feeds too, becomes visible.

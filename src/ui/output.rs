@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::columns;
 use crate::error::Failure;
-use crate::json::DEEPEST;
+use crate::json::{DEEPEST, Scanner};
 use crate::text::{self, append};
 
 /// In which order the keys of an object are written.
@@ -67,10 +67,32 @@ impl JsonArray {
     /// As [`json`]; then nothing is written.
     pub(crate) fn item(&mut self, item: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let before = out.len();
-        out.extend_from_slice(if self.opened { b",\n  " } else { b"[\n  " });
+        self.begin_item(out);
         print(&mut self.printer, item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
         self.opened = true;
         Ok(())
+    }
+
+    /// As [`JsonArray::item`], of the item at which a scanner stands, which steps behind it. `None`, and nothing is written, if it cannot be printed.
+    pub(crate) fn next_item(&mut self, scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let before = out.len();
+        self.begin_item(out);
+        let style = Style { sorted: true, color: self.color, quote };
+        let printed = self.printer.print_next(scanner, 1, style, out);
+        match printed {
+            Some(()) => self.opened = true,
+            None => out.truncate(before),
+        }
+        printed
+    }
+
+    fn begin_item(&self, out: &mut Vec<u8>) {
+        append(out, if self.opened { b",\n  " } else { b"[\n  " });
+    }
+
+    /// Takes back what was written last; `opened` says whether there are items before it.
+    pub(crate) fn take_back(&mut self, opened: bool) {
+        self.opened = opened;
     }
 
     /// What belongs after the last item.
