@@ -51,29 +51,9 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space; stays before it.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
-        match *self.text.as_bytes().get(self.at)? {
-            ..=b' ' => self.peek_behind_space(),
-            byte => Some(byte),
-        }
-    }
-
-    /// As [`Scanner::peek`] where white space may stand: eight spaces at a time, as indented text has many.
-    #[inline(never)]
-    fn peek_behind_space(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        loop {
-            match *bytes.get(self.at)? {
-                b' ' | b'\n' | b'\t' | b'\r' => self.at += 1,
-                byte => return Some(byte),
-            }
-            while let Some(word) = word_at(bytes, self.at) {
-                let spaces = (word ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
-                self.at += spaces;
-                if spaces < 8 {
-                    break;
-                }
-            }
-        }
+        let (at, byte) = visible(self.text.as_bytes(), self.at)?;
+        self.at = at;
+        Some(byte)
     }
 
     #[inline]
@@ -164,114 +144,34 @@ impl<'a> Scanner<'a> {
     /// A string.
     #[inline(never)]
     pub fn string(&mut self) -> Option<Text> {
-        self.string_here()
-    }
-
-    #[inline]
-    fn string_here(&mut self) -> Option<Text> {
-        if self.peek()? != b'"' {
-            return None;
-        }
-        let start = self.at;
-        match find_within(self.text.as_bytes(), start + 1, NEAR, ends_plain_text) {
-            Some((end, b'"')) => {
-                self.at = end + 1;
-                Some(Text { start, end: self.at, escaped: false })
-            }
-            _ => self.string_slowly(),
-        }
-    }
-
-    /// As [`Scanner::string`] where the string is long, has escapes, or stands at the end of the text.
-    #[inline(never)]
-    fn string_slowly(&mut self) -> Option<Text> {
         let bytes = self.text.as_bytes();
-        let start = self.at;
-        let mut escaped = false;
-        let mut found = end_beyond(bytes, start + 1);
-        loop {
-            let (end, byte) = found?;
-            match byte {
-                b'"' => {
-                    self.at = end + 1;
-                    return Some(Text { start, end: self.at, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    let next = end + escape(&bytes[end + 1..])?;
-                    found = find_within(bytes, next, NEAR, ends_plain_text).or_else(|| end_beyond(bytes, next));
-                }
-                _ => return None,
-            }
-        }
+        let (start, _) = visible(bytes, self.at)?;
+        let (end, escaped) = end_of_string(bytes, start)?;
+        self.at = end;
+        Some(Text { start, end, escaped })
     }
 
     /// Any value, as it is written.
     #[inline(never)]
     pub fn value(&mut self) -> Option<&'a str> {
-        self.peek()?;
-        let start = self.at;
-        self.skip(DEEPEST)?;
+        let bytes = self.text.as_bytes();
+        let (start, _) = visible(bytes, self.at)?;
+        self.at = end_of_value(bytes, start, DEEPEST)?;
         self.text.get(start..self.at)
-    }
-
-    fn skip(&mut self, levels: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string_here().map(|_| ()),
-            b'{' => {
-                let levels = levels.checked_sub(1)?;
-                self.at += 1;
-                if self.peek()? == b'}' {
-                    self.at += 1;
-                    return Some(());
-                }
-                loop {
-                    self.string_here()?;
-                    self.take(b':')?;
-                    self.skip_within(levels)?;
-                    if self.ends(b'}')? {
-                        return Some(());
-                    }
-                }
-            }
-            b'[' => {
-                let levels = levels.checked_sub(1)?;
-                self.list(|scanner| scanner.skip_within(levels))
-            }
-            _ => self.skip_scalar(),
-        }
-    }
-
-    /// As [`Scanner::skip`]; most values are neither lists nor objects.
-    #[inline]
-    fn skip_within(&mut self, levels: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string_here().map(|_| ()),
-            b'{' | b'[' => self.skip(levels),
-            _ => self.skip_scalar(),
-        }
     }
 
     /// The members of an object: each key, and its value as it is written. `room` is how many they may be.
     #[inline(never)]
     pub fn members(&mut self, room: usize) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
         let mut members = Vec::with_capacity(room);
-        self.take(b'{')?;
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(members);
-        }
-        loop {
-            let key = self.string_here()?;
-            self.take(b':')?;
-            self.peek()?;
-            let start = self.at;
-            self.skip_within(DEEPEST)?;
-            members.push((key.decoded(self.text)?, self.text.get(start..self.at)?));
-            if self.ends(b'}')? {
-                return Some(members);
-            }
-        }
+        let bytes = self.text.as_bytes();
+        let (start, _) = visible(bytes, self.at).filter(|(_, byte)| *byte == b'{')?;
+        self.at = end_of_object(bytes, start, |key, value| {
+            let end = end_of_flat_value(bytes, value, DEEPEST)?;
+            members.push((key.decoded(self.text)?, self.text.get(value..end)?));
+            Some(end)
+        })?;
+        Some(members)
     }
 
     /// A number, `true`, `false` or `null`, as it is written.
@@ -284,23 +184,141 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     pub(crate) fn skip_scalar(&mut self) -> Option<()> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        self.at += match rest.first()? {
-            b't' => rest.starts_with(b"true").then_some(4),
-            b'f' => rest.starts_with(b"false").then_some(5),
-            b'n' => rest.starts_with(b"null").then_some(4),
-            _ => number(rest),
-        }?;
+        self.at = end_of_scalar(self.text.as_bytes(), self.at)?;
         Some(())
     }
+}
+
+/// The first byte from a place on that is not white space, and where it stands.
+#[inline]
+fn visible(bytes: &[u8], at: usize) -> Option<(usize, u8)> {
+    match *bytes.get(at)? {
+        ..=b' ' => visible_behind_space(bytes, at),
+        byte => Some((at, byte)),
+    }
+}
+
+/// As [`visible`] where white space may stand: eight spaces at a time, as indented text has many.
+#[inline(never)]
+fn visible_behind_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
+    loop {
+        match *bytes.get(at)? {
+            b' ' | b'\n' | b'\t' | b'\r' => at += 1,
+            byte => return Some((at, byte)),
+        }
+        while let Some(word) = word_at(bytes, at) {
+            let spaces = (word ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
+            at += spaces;
+            if spaces < 8 {
+                break;
+            }
+        }
+    }
+}
+
+/// Where the value ends that begins at a place.
+fn end_of_value(bytes: &[u8], start: usize, levels: usize) -> Option<usize> {
+    match *bytes.get(start)? {
+        b'{' => {
+            let levels = levels.checked_sub(1)?;
+            end_of_object(bytes, start, |_, value| end_of_flat_value(bytes, value, levels))
+        }
+        b'[' => {
+            let levels = levels.checked_sub(1)?;
+            let (mut at, byte) = visible(bytes, start + 1)?;
+            if byte == b']' {
+                return Some(at + 1);
+            }
+            loop {
+                let end = end_of_flat_value(bytes, at, levels)?;
+                at = match visible(bytes, end)? {
+                    (comma, b',') => visible(bytes, comma + 1)?.0,
+                    (end, b']') => return Some(end + 1),
+                    _ => return None,
+                };
+            }
+        }
+        _ => end_of_flat_value(bytes, start, levels),
+    }
+}
+
+/// As [`end_of_value`]; most values are neither lists nor objects.
+#[inline]
+fn end_of_flat_value(bytes: &[u8], start: usize, levels: usize) -> Option<usize> {
+    match *bytes.get(start)? {
+        b'"' => end_of_string(bytes, start).map(|(end, _)| end),
+        b'{' | b'[' => end_of_value(bytes, start, levels),
+        _ => end_of_scalar(bytes, start),
+    }
+}
+
+/// Where the object ends that begins at a place; `each` is told each key, and where its value begins, and tells where that ends.
+#[inline]
+fn end_of_object(bytes: &[u8], start: usize, mut each: impl FnMut(Text, usize) -> Option<usize>) -> Option<usize> {
+    let (mut at, byte) = visible(bytes, start + 1)?;
+    if byte == b'}' {
+        return Some(at + 1);
+    }
+    loop {
+        let (end, escaped) = end_of_string(bytes, at)?;
+        let (colon, _) = visible(bytes, end).filter(|(_, byte)| *byte == b':')?;
+        let end = each(Text { start: at, end, escaped }, visible(bytes, colon + 1)?.0)?;
+        at = match visible(bytes, end)? {
+            (comma, b',') => visible(bytes, comma + 1)?.0,
+            (end, b'}') => return Some(end + 1),
+            _ => return None,
+        };
+    }
+}
+
+/// Where the string ends that begins at a place, and whether there is a backslash in it.
+#[inline]
+fn end_of_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    if *bytes.get(start)? != b'"' {
+        return None;
+    }
+    match find_within(bytes, start + 1, NEAR, ends_plain_text) {
+        Some((end, b'"')) => Some((end + 1, false)),
+        _ => end_of_any_string(bytes, start),
+    }
+}
+
+/// As [`end_of_string`] where the string is long, has escapes, or stands at the end of the text.
+#[inline(never)]
+fn end_of_any_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    let mut found = end_beyond(bytes, start + 1);
+    loop {
+        match found? {
+            (end, b'"') => return Some((end + 1, escaped)),
+            (end, b'\\') => {
+                escaped = true;
+                let next = end + escape(&bytes[end + 1..])?;
+                found = find_within(bytes, next, NEAR, ends_plain_text).or_else(|| end_beyond(bytes, next));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Where the number, `true`, `false` or `null` ends that begins at a place.
+#[inline]
+fn end_of_scalar(bytes: &[u8], start: usize) -> Option<usize> {
+    let rest = bytes.get(start..)?;
+    let length = match rest.first()? {
+        b't' => rest.starts_with(b"true").then_some(4),
+        b'f' => rest.starts_with(b"false").then_some(5),
+        b'n' => rest.starts_with(b"null").then_some(4),
+        _ => number(rest),
+    }?;
+    Some(start + length)
 }
 
 /// The first of the next characters that is looked for, and where it stands; the last few of the text are left out. The look at a word gives bits of which the lowest lies in its first
 /// such byte.
 #[inline]
 pub(crate) fn find_within(bytes: &[u8], from: usize, next: usize, look: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
-    let near = bytes.get(from..bytes.len().min(from.saturating_add(next)))?;
-    for (index, eight) in near.as_chunks::<8>().0.iter().enumerate() {
+    for (index, eight) in bytes.get(from..)?.as_chunks::<8>().0.iter().take(next / 8).enumerate() {
         let found = look(u64::from_le_bytes(*eight));
         if found != 0 {
             let place = found.trailing_zeros() as usize / 8;

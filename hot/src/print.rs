@@ -130,7 +130,9 @@ impl Printing<'_, '_> {
             if self.scanner.peek()? != b'"' {
                 return None;
             }
-            let key = self.string("1;34")?;
+            let key = self.scanner.place();
+            let escaped = self.string("1;34")?;
+            let key = Text { start: key, end: self.scanner.place(), escaped };
             let member = Member { key, prefix: prefix(self.document, key), start, end: start };
             in_order &= self.members[first..].last().is_none_or(|before| before.order(&member, self.document).is_lt());
             self.members.push(member);
@@ -175,15 +177,15 @@ impl Printing<'_, '_> {
         cut(self.out, start + self.out.len() - end);
     }
 
-    /// Prints a string.
-    #[inline]
-    fn string(&mut self, tint: &str) -> Option<Text> {
+    /// Prints a string; whether there is a backslash in it.
+    #[inline(never)]
+    fn string(&mut self, tint: &str) -> Option<bool> {
         let start = self.scanner.place();
         match end_of_plain(self.document.as_bytes(), start + 1) {
             Some(end) if !self.style.color => {
                 self.scanner.step(end - start);
                 copy(self.out, self.document.as_bytes(), start, end);
-                Some(Text { start, end, escaped: false })
+                Some(false)
             }
             _ => self.any_string(tint),
         }
@@ -191,10 +193,10 @@ impl Printing<'_, '_> {
 
     /// As [`Printing::string`], of one that is in colour or not plain.
     #[inline(never)]
-    fn any_string(&mut self, tint: &str) -> Option<Text> {
+    fn any_string(&mut self, tint: &str) -> Option<bool> {
         let text = self.scanner.string()?;
         self.tinted(tint, |printing| (printing.style.quote)(&text.meant(printing.document), printing.out));
-        Some(text)
+        Some(text.escaped)
     }
 
     #[inline]
@@ -265,7 +267,7 @@ fn order(document: &str, left: Text, right: Text) -> Ordering {
 }
 
 /// Where the string ends whose first character stands at a place, if it is ASCII throughout and nothing in it is to be escaped; not near the end of the text.
-#[inline(never)]
+#[inline]
 fn end_of_plain(bytes: &[u8], from: usize) -> Option<usize> {
     let holds = |byte: u8, word: u64| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
     // " and & differ in one bit, which is set here, and so do < and >. DEL carries into the highest bit, and beyond ASCII that is set.

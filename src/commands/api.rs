@@ -224,6 +224,9 @@ fn one_reply(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
         }
         return Ok(());
     }
+    if response.text().is_ok_and(|text| !text.trim().is_empty() && context.ui.out_json(text).is_ok()) {
+        return Ok(());
+    }
     match response.parse(serde_json::from_slice::<&RawValue>) {
         Ok(json) => context.ui.out_json(json.get()),
         Err(failure) if content == Content::Json => Err(failure.into()),

@@ -30,7 +30,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use unicode_width::UnicodeWidthChar;
-use zeroize::Zeroize;
 
 use crate::env::{self, Env};
 use crate::error::Failure;
@@ -170,12 +169,7 @@ impl Ui {
     /// # Errors
     /// The text is no JSON, or nested too deeply.
     pub(crate) fn out_json(&self, document: &str) -> anyhow::Result<()> {
-        let formatted = output::json(document, KeyOrder::Sorted, self.color)?;
-        if !formatted.is_empty() {
-            self.out(&formatted);
-            self.out("\n");
-        }
-        Ok(())
+        self.out_document(document, KeyOrder::Sorted, b"\n")
     }
 
     /// As [`Ui::out_json`], but with our own order of keys and without a final line feed: `auth token` and its kind, which programs read.
@@ -183,9 +177,16 @@ impl Ui {
     /// # Errors
     /// The text is no JSON, or nested too deeply.
     pub(crate) fn out_json_bare(&self, document: &str) -> anyhow::Result<()> {
-        let mut formatted = output::json(document, KeyOrder::AsWritten, self.color)?;
-        self.out(&formatted);
-        formatted.zeroize();
+        self.out_document(document, KeyOrder::AsWritten, b"")
+    }
+
+    fn out_document(&self, document: &str, order: KeyOrder, end: &[u8]) -> anyhow::Result<()> {
+        let mut pending = self.pending();
+        let before = pending.len();
+        output::json(document, order, self.color, &mut pending)?;
+        if pending.len() > before {
+            pending.extend_from_slice(end);
+        }
         Ok(())
     }
 

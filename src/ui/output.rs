@@ -20,20 +20,15 @@ pub(crate) enum KeyOrder {
     AsWritten,
 }
 
-/// Formats a JSON document with 2 spaces per level and without a final line feed; blank text stays empty.
+/// Appends a JSON document with 2 spaces per level and without a final line feed; blank text stays empty.
 ///
 /// Numbers keep their digits: they never pass through a float. Of several equal keys the last one counts. `<`, `>`, `&` and the line
 /// separators are escaped as Go escapes them, and so is every character that could change a terminal.
 ///
 /// # Errors
-/// The text is no JSON, or nested more than 128 levels deep.
-pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Result<String> {
-    if document.trim().is_empty() {
-        return Ok(String::new());
-    }
-    let mut out = Vec::new();
-    print(&mut Printer::default(), document, 0, order, color, &mut out)?;
-    Ok(String::from_utf8(out)?)
+/// The text is no JSON, or nested more than 128 levels deep; then nothing is appended.
+pub(crate) fn json(document: &str, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    if document.trim().is_empty() { Ok(()) } else { print(&mut Printer::default(), document, 0, order, color, out) }
 }
 
 /// Prints a document at a level, and says why where it cannot be.
@@ -107,6 +102,7 @@ fn quote(content: &str, out: &mut Vec<u8>) {
     let mut plain_from = 0;
     for (at, character) in content.char_indices() {
         let short = match character {
+            ' ' | '!' | '#'..='%' | '\''..=';' | '=' | '?'..='[' | ']'..='~' => continue,
             '"' => "\\\"",
             '\\' => "\\\\",
             '\n' => "\\n",
@@ -306,6 +302,12 @@ mod tests {
         let mut out = Vec::new();
         table.page(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Result<String> {
+        let mut out = Vec::new();
+        super::json(document, order, color, &mut out)?;
+        Ok(String::from_utf8(out)?)
     }
 
     fn sorted(document: &str) -> String {
