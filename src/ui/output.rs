@@ -425,6 +425,14 @@ mod tests {
         })
     }
 
+    #[test]
+    fn deep_documents_are_printed_as_others() {
+        for levels in [1, 14, 15, 16, 17, 40, DEEPEST / 2 - 1] {
+            let document = format!("{}1{}", r#"[{"b":{},"a":"#.repeat(levels), "}]".repeat(levels));
+            assert_eq!(Some(sorted(&document)), slowly(&document, 0), "{levels}");
+        }
+    }
+
     /// As it is printed, by way of serde; `None` where it cannot read it, or a text in it.
     fn slowly(document: &str, level: usize) -> Option<String> {
         use serde_json::value::RawValue;
