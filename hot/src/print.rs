@@ -45,7 +45,8 @@ impl Printer {
     #[inline(never)]
     pub fn print(&mut self, document: &str, level: usize, style: Style, out: &mut Vec<u8>) -> Option<()> {
         let before = out.len();
-        out.reserve(document.len() + document.len() / 2);
+        // Room for lines and spaces, and for members that are put in order: so no copies with secrets in them are left in memory.
+        out.reserve(3 * document.len());
         let mut scanner = Scanner::new(document);
         let whole = self.print_next(&mut scanner, level, style, out).filter(|()| scanner.is_done());
         if whole.is_none() {
