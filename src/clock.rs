@@ -58,9 +58,12 @@ pub(crate) fn from_millis(millis: i64) -> Option<Timestamp> {
 /// A date and minute in UTC, as tables show it: `2026-11-22 09:30 UTC`.
 pub(crate) fn minute(instant: Timestamp) -> String {
     // By the printer of RFC 3339, which is quicker than a pattern: a list has thousands.
-    let text = instant.to_string();
-    let (date, time) = text.split_once('T').unwrap_or_default();
-    [date, " ", time.get(..5).unwrap_or_default(), " UTC"].concat()
+    let mut text = instant.to_string();
+    if let Some(date) = text.find('T') {
+        text.truncate(date + "T09:30".len());
+        text.replace_range(date..=date, " ");
+    }
+    text + " UTC"
 }
 
 /// A date in UTC.

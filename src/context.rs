@@ -329,6 +329,26 @@ pub(crate) enum Reach {
     Part,
 }
 
+/// Reads a list, page by page.
+pub(crate) trait Reader {
+    /// What it wants of the items of the next page.
+    fn wants(&mut self) -> paging::Want<'_> {
+        paging::Want::Keys
+    }
+
+    /// Reads a page, and says whether to go on.
+    fn page(&mut self, page: &Page<'_>) -> Result<bool>;
+}
+
+/// A [`Reader`] that wants the keys of the items.
+struct Each<F>(F);
+
+impl<F: FnMut(&Page<'_>) -> Result<bool>> Reader for Each<F> {
+    fn page(&mut self, page: &Page<'_>) -> Result<bool> {
+        (self.0)(page)
+    }
+}
+
 /// The pages of a list from the second on, fetched by a thread that runs one page ahead of the reader.
 ///
 /// What to ask for next it takes from the end of each reply ([`paging::guess_next`]); the reader looks properly, and leaves a thread that guessed wrong. Nobody waits for its end: the
@@ -451,22 +471,21 @@ impl Workspace {
     ///
     /// `items` is the key that holds them.
     pub(crate) fn pages(&self, request: &Request<'_>, items: &str, reach: Reach, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
-        self.walk(request, Some(items), paging::Want::Keys, reach, |error| self.explain(error), each)
+        self.walk(request, Some(items), reach, |error| self.explain(error), &mut Each(each))
     }
 
     /// As [`Workspace::pages`] for lists that nobody here knows: the items are the first list of the first page, and refusals are told in the server's words alone.
-    pub(crate) fn pages_of_any(&self, request: &Request<'_>, each: impl FnMut(&Page<'_>) -> Result<bool>) -> Result<()> {
-        self.walk(request, None, paging::Want::Text, Reach::All, |error| error, each)
+    pub(crate) fn pages_of_any(&self, request: &Request<'_>, reader: &mut impl Reader) -> Result<()> {
+        self.walk(request, None, Reach::All, |error| error, reader)
     }
 
     fn walk(
         &self,
         request: &Request<'_>,
         items: Option<&str>,
-        want: paging::Want,
         reach: Reach,
         told: impl Fn(anyhow::Error) -> anyhow::Error,
-        mut each: impl FnMut(&Page<'_>) -> Result<bool>,
+        reader: &mut impl Reader,
     ) -> Result<()> {
         let mut request = request.clone();
         let mut key = items.map(ToOwned::to_owned);
@@ -478,8 +497,8 @@ impl Workspace {
                 None => self.send_bare(&request),
             }
             .map_err(&told)?;
-            let page = response.parse(|body| paging::read_page(body, key.as_deref(), want))?;
-            if !each(&page)? {
+            let page = response.parse(|body| paging::read_page(body, key.as_deref(), reader.wants()))?;
+            if !reader.page(&page)? {
                 return Ok(());
             }
             let Some((name, next)) = page.next_query() else { return Ok(()) };

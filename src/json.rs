@@ -1,6 +1,6 @@
 //! JSON as it comes from services and stands in files: read by [`Scanner`], which is quick and takes exactly what serde takes, up to [`DEEPEST`] levels; the tests here hold the two together.
 
-pub(crate) use databricks_hot::json::{DEEPEST, Scanner, Text};
+pub(crate) use databricks_hot::json::{DEEPEST, Scanner};
 
 /// Text that is JSON, or nearly: for tests that hold two readers together.
 #[cfg(test)]
@@ -50,8 +50,14 @@ pub(crate) fn any_nearly_json() -> impl proptest::strategy::Strategy<Value = Str
         "\"\u{7f}<>&\"",
         "\u{c}",
         "\u{a0}",
+        "\n          ",
+        "12345678901234567890.123456789e-123456789",
     ];
-    let soup = prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat());
+    // Beyond what is looked at nearby, with something at its end.
+    let long = (0_usize..300, prop::sample::select(vec!["", "\\n", "\\u00e9", "\\x", "\t", "ä", "\\\"", "&"]))
+        .prop_map(|(length, end)| format!("\"{}{end}\"", "x".repeat(length)));
+    let piece = prop_oneof![8 => prop::sample::select(pieces).prop_map(str::to_owned), 1 => long.clone()];
+    let soup = prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat());
     let leaf = prop_oneof![
         prop::sample::select(vec![
             "null",
@@ -68,13 +74,31 @@ pub(crate) fn any_nearly_json() -> impl proptest::strategy::Strategy<Value = Str
         ])
         .prop_map(str::to_owned),
         any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
+        long,
     ];
-    let keys = || prop::sample::select(vec!["a", "b", "items", "next_page_token", "prev_page_token", "startIndex", "totalResults", "\\u0061", "ä", "z\\n"]);
+    let keys = || {
+        prop::sample::select(vec![
+            "a",
+            "b",
+            "items",
+            "next_page_token",
+            "prev_page_token",
+            "startIndex",
+            "totalResults",
+            "\\u0061",
+            "ä",
+            "z\\n",
+            "next_page_size",
+            "",
+        ])
+    };
     let value = leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" ,"))),
-            prop::collection::vec((keys(), inner), 0..5)
-                .prop_map(|members| format!("{{{}}}", members.iter().map(|(key, value)| format!("\"{key}\":{value} ")).collect::<Vec<_>>().join(","))),
+            prop::collection::vec((keys(), inner), 0..5).prop_map(|members| format!(
+                "{{{}}}",
+                members.iter().map(|(key, value)| format!("\n            \"{key}\":{value} ")).collect::<Vec<_>>().join(",")
+            )),
         ]
     });
     let cut = (value.clone(), any::<prop::sample::Index>(), soup.clone()).prop_map(|(mut text, place, piece)| {
@@ -112,8 +136,8 @@ mod tests {
     #[test]
     fn every_byte_in_every_place_of_a_word_is_judged_alike() {
         for byte in 0..0x80_u8 {
-            for place in 0..20 {
-                let text = format!("\"{}{}{}\"", "x".repeat(place), char::from(byte), "y".repeat(19 - place));
+            for place in (0..20).chain(120..200) {
+                let text = format!("\"{}{}{}\"", "x".repeat(place), char::from(byte), "y".repeat(219 - place));
                 assert_eq!(whole(&text).is_some(), serde_json::from_str::<&RawValue>(&text).is_ok(), "{text:?}");
             }
         }

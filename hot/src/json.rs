@@ -4,10 +4,13 @@
 
 use std::borrow::Cow;
 
-use crate::{HIGH, ONES};
+use crate::{HIGH, ONES, has_control, word_at};
 
 /// Levels of lists and objects; deeper than any reply of the service, and beyond it a document is an attack on the stack.
 pub const DEEPEST: usize = 128;
+
+/// What is farther away is looked for by `memchr`, which takes a while to begin.
+const NEAR: usize = 128;
 
 /// Where a string stands in its text, with its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +51,26 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space; stays before it.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
+        let (at, byte) = visible(self.text.as_bytes(), self.at)?;
+        self.at = at;
+        Some(byte)
+    }
+
+    #[inline]
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// How many bytes are read.
     #[must_use]
+    #[inline]
     pub fn place(&self) -> usize {
         self.at
     }
 
     /// What stands between here and a later place of the same text.
     #[must_use]
+    #[inline]
     pub fn until(&self, later: &Self) -> Option<&'a str> {
         self.text.get(self.at..later.at)
     }
@@ -75,12 +81,18 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn take(&mut self, byte: u8) -> Option<()> {
+    pub(crate) fn take(&mut self, byte: u8) -> Option<()> {
         if self.peek()? != byte {
             return None;
         }
         self.at += 1;
         Some(())
+    }
+
+    /// Steps over bytes that were looked at.
+    #[inline]
+    pub(crate) fn step(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     /// An object; `each` is handed every key, and reads its value.
@@ -119,7 +131,7 @@ impl<'a> Scanner<'a> {
 
     /// Steps over the closing bracket, or over a comma.
     #[inline]
-    fn ends(&mut self, closing: u8) -> Option<bool> {
+    pub(crate) fn ends(&mut self, closing: u8) -> Option<bool> {
         let byte = self.peek()?;
         self.at += 1;
         match byte {
@@ -132,96 +144,188 @@ impl<'a> Scanner<'a> {
     /// A string.
     #[inline(never)]
     pub fn string(&mut self) -> Option<Text> {
-        self.string_here()
-    }
-
-    #[inline]
-    fn string_here(&mut self) -> Option<Text> {
-        self.take(b'"')?;
         let bytes = self.text.as_bytes();
-        let start = self.at - 1;
-        let mut at = self.at;
-        let mut escaped = false;
-        loop {
-            while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-                let found = ends_plain_text(u64::from_le_bytes(*eight));
-                if found != 0 {
-                    at += (found.trailing_zeros() / 8) as usize;
-                    break;
-                }
-                at += 8;
-            }
-            match *bytes.get(at)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    at += escape(bytes.get(at + 1..)?)?;
-                }
-                0..0x20 => return None,
-                _ => at += 1,
-            }
-        }
-        self.at = at + 1;
-        Some(Text { start, end: self.at, escaped })
+        let (start, _) = visible(bytes, self.at)?;
+        let (end, escaped) = end_of_string(bytes, start)?;
+        self.at = end;
+        Some(Text { start, end, escaped })
     }
 
     /// Any value, as it is written.
     #[inline(never)]
     pub fn value(&mut self) -> Option<&'a str> {
-        self.peek()?;
-        let start = self.at;
-        self.skip(DEEPEST)?;
+        let bytes = self.text.as_bytes();
+        let (start, _) = visible(bytes, self.at)?;
+        self.at = end_of_value(bytes, start, DEEPEST)?;
         self.text.get(start..self.at)
-    }
-
-    fn skip(&mut self, levels: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string_here().map(|_| ()),
-            b'{' => {
-                let levels = levels.checked_sub(1)?;
-                self.object(|scanner, _| scanner.skip(levels))
-            }
-            b'[' => {
-                let levels = levels.checked_sub(1)?;
-                self.list(|scanner| scanner.skip(levels))
-            }
-            _ => self.scalar().map(|_| ()),
-        }
     }
 
     /// The members of an object: each key, and its value as it is written. `room` is how many they may be.
     #[inline(never)]
     pub fn members(&mut self, room: usize) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
         let mut members = Vec::with_capacity(room);
-        self.take(b'{')?;
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(members);
-        }
-        loop {
-            let key = self.string_here()?;
-            self.take(b':')?;
-            members.push((key.decoded(self.text)?, self.value()?));
-            if self.ends(b'}')? {
-                return Some(members);
-            }
-        }
+        let bytes = self.text.as_bytes();
+        let (start, _) = visible(bytes, self.at).filter(|(_, byte)| *byte == b'{')?;
+        self.at = end_of_object(bytes, start, |key, value| {
+            let end = end_of_flat_value(bytes, value, DEEPEST)?;
+            members.push((key.decoded(self.text)?, self.text.get(value..end)?));
+            Some(end)
+        })?;
+        Some(members)
     }
 
     /// A number, `true`, `false` or `null`, as it is written.
     #[inline(never)]
     pub fn scalar(&mut self) -> Option<&'a str> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let length = match rest.first()? {
-            b't' => rest.starts_with(b"true").then_some(4),
-            b'f' => rest.starts_with(b"false").then_some(5),
-            b'n' => rest.starts_with(b"null").then_some(4),
-            _ => number(rest),
-        }?;
         let start = self.at;
-        self.at += length;
+        self.skip_scalar()?;
         self.text.get(start..self.at)
     }
+
+    #[inline]
+    pub(crate) fn skip_scalar(&mut self) -> Option<()> {
+        self.at = end_of_scalar(self.text.as_bytes(), self.at)?;
+        Some(())
+    }
+}
+
+/// The first byte from a place on that is not white space, and where it stands.
+#[inline]
+fn visible(bytes: &[u8], at: usize) -> Option<(usize, u8)> {
+    match *bytes.get(at)? {
+        ..=b' ' => visible_behind_space(bytes, at),
+        byte => Some((at, byte)),
+    }
+}
+
+/// As [`visible`] where white space may stand: eight spaces at a time, as indented text has many.
+#[inline(never)]
+fn visible_behind_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
+    loop {
+        match *bytes.get(at)? {
+            b' ' | b'\n' | b'\t' | b'\r' => at += 1,
+            byte => return Some((at, byte)),
+        }
+        while let Some(word) = word_at(bytes, at) {
+            let spaces = (word ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
+            at += spaces;
+            if spaces < 8 {
+                break;
+            }
+        }
+    }
+}
+
+/// Where the value ends that begins at a place.
+fn end_of_value(bytes: &[u8], start: usize, levels: usize) -> Option<usize> {
+    match *bytes.get(start)? {
+        b'{' => {
+            let levels = levels.checked_sub(1)?;
+            end_of_object(bytes, start, |_, value| end_of_flat_value(bytes, value, levels))
+        }
+        b'[' => {
+            let levels = levels.checked_sub(1)?;
+            let (mut at, byte) = visible(bytes, start + 1)?;
+            if byte == b']' {
+                return Some(at + 1);
+            }
+            loop {
+                let end = end_of_flat_value(bytes, at, levels)?;
+                at = match visible(bytes, end)? {
+                    (comma, b',') => visible(bytes, comma + 1)?.0,
+                    (end, b']') => return Some(end + 1),
+                    _ => return None,
+                };
+            }
+        }
+        _ => end_of_flat_value(bytes, start, levels),
+    }
+}
+
+/// As [`end_of_value`]; most values are neither lists nor objects.
+#[inline]
+fn end_of_flat_value(bytes: &[u8], start: usize, levels: usize) -> Option<usize> {
+    match *bytes.get(start)? {
+        b'"' => end_of_string(bytes, start).map(|(end, _)| end),
+        b'{' | b'[' => end_of_value(bytes, start, levels),
+        _ => end_of_scalar(bytes, start),
+    }
+}
+
+/// Where the object ends that begins at a place; `each` is told each key, and where its value begins, and tells where that ends.
+#[inline]
+fn end_of_object(bytes: &[u8], start: usize, mut each: impl FnMut(Text, usize) -> Option<usize>) -> Option<usize> {
+    let (mut at, byte) = visible(bytes, start + 1)?;
+    if byte == b'}' {
+        return Some(at + 1);
+    }
+    loop {
+        let (end, escaped) = end_of_string(bytes, at)?;
+        let (colon, _) = visible(bytes, end).filter(|(_, byte)| *byte == b':')?;
+        let end = each(Text { start: at, end, escaped }, visible(bytes, colon + 1)?.0)?;
+        at = match visible(bytes, end)? {
+            (comma, b',') => visible(bytes, comma + 1)?.0,
+            (end, b'}') => return Some(end + 1),
+            _ => return None,
+        };
+    }
+}
+
+/// Where the string ends that begins at a place, and whether there is a backslash in it.
+#[inline]
+fn end_of_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    if *bytes.get(start)? != b'"' {
+        return None;
+    }
+    match find_within(bytes, start + 1, NEAR, ends_plain_text) {
+        Some((end, b'"')) => Some((end + 1, false)),
+        _ => end_of_any_string(bytes, start),
+    }
+}
+
+/// As [`end_of_string`] where the string is long, has escapes, or stands at the end of the text.
+#[inline(never)]
+fn end_of_any_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    let mut found = end_beyond(bytes, start + 1);
+    loop {
+        match found? {
+            (end, b'"') => return Some((end + 1, escaped)),
+            (end, b'\\') => {
+                escaped = true;
+                let next = end + escape(&bytes[end + 1..])?;
+                found = find_within(bytes, next, NEAR, ends_plain_text).or_else(|| end_beyond(bytes, next));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Where the number, `true`, `false` or `null` ends that begins at a place.
+#[inline]
+fn end_of_scalar(bytes: &[u8], start: usize) -> Option<usize> {
+    let rest = bytes.get(start..)?;
+    let length = match rest.first()? {
+        b't' => rest.starts_with(b"true").then_some(4),
+        b'f' => rest.starts_with(b"false").then_some(5),
+        b'n' => rest.starts_with(b"null").then_some(4),
+        _ => number(rest),
+    }?;
+    Some(start + length)
+}
+
+/// The first of the next characters that is looked for, and where it stands; the last few of the text are left out. The look at a word gives bits of which the lowest lies in its first
+/// such byte.
+#[inline]
+pub(crate) fn find_within(bytes: &[u8], from: usize, next: usize, look: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
+    for (index, eight) in bytes.get(from..)?.as_chunks::<8>().0.iter().take(next / 8).enumerate() {
+        let found = look(u64::from_le_bytes(*eight));
+        if found != 0 {
+            let place = found.trailing_zeros() as usize / 8;
+            return Some((from + 8 * index + place, eight[place % 8]));
+        }
+    }
+    None
 }
 
 /// Not zero if one of eight characters is a quote, a backslash or a control character; the lowest bit that is set lies in the first such byte.
@@ -230,8 +334,20 @@ fn ends_plain_text(eight: u64) -> u64 {
     // Below a space, and for the other two when they are taken away, a byte borrows; beyond ASCII none of them is meant.
     let quote = (eight ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
     let backslash = (eight ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-    let control = eight.wrapping_sub(ONES * 0x20);
-    (quote | backslash | control) & !eight & HIGH
+    (quote | backslash | below_space(eight)) & !eight & HIGH
+}
+
+/// As [`find_within`] at any distance, for the end of plain text; control characters are refused.
+fn end_beyond(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
+    let rest = bytes.get(from..)?;
+    let length = memchr::memchr2(b'"', b'\\', rest)?;
+    (!has_control(&rest[..length])).then_some((from + length, rest[length]))
+}
+
+/// Has the highest bit of each byte set that is below a space, and perhaps of one beyond ASCII or behind such a byte.
+#[inline]
+pub(crate) fn below_space(eight: u64) -> u64 {
+    eight.wrapping_sub(ONES * u64::from(b' '))
 }
 
 /// The length of an escape with its backslash, given what follows that.
@@ -246,19 +362,42 @@ fn escape(rest: &[u8]) -> Option<usize> {
 /// The length of the number at the start.
 #[inline]
 fn number(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut length = usize::from(text.starts_with(b"-"));
-    length += match digits(length) {
-        0 => return None,
-        more if more > 1 && text[length] == b'0' => return None,
-        more => more,
-    };
+    let start = usize::from(text.first() == Some(&b'-'));
+    let length = digits(text, start);
+    if length == start || (length > start + 1 && text[start] == b'0') {
+        return None;
+    }
+    if matches!(text.get(length), Some(b'.' | b'e' | b'E')) { with_fraction(text, length) } else { Some(length) }
+}
+
+/// The length of a number with its fraction and exponent, one of which begins at a place.
+#[inline(never)]
+fn with_fraction(text: &[u8], mut length: usize) -> Option<usize> {
     if text.get(length) == Some(&b'.') {
-        length += 1 + Some(digits(length + 1)).filter(|more| *more > 0)?;
+        let fraction = length + 1;
+        length = Some(digits(text, fraction)).filter(|end| *end > fraction)?;
     }
     if matches!(text.get(length), Some(b'e' | b'E')) {
-        length += 1 + usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
-        length += Some(digits(length)).filter(|more| *more > 0)?;
+        let exponent = length + 1 + usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
+        length = Some(digits(text, exponent)).filter(|end| *end > exponent)?;
     }
     Some(length)
+}
+
+/// Where the digits end that begin at a place.
+#[inline]
+fn digits(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(text, at) {
+        // A digit is what 0 to 9 is left of without the bits of '0'; 6 more would be a bit too many.
+        let others = word ^ (ONES * u64::from(b'0'));
+        let found = (others.wrapping_add(ONES * 0x76) | others) & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
 }

@@ -4,6 +4,7 @@
 pub mod block;
 pub mod ini;
 pub mod json;
+pub mod print;
 
 /// Eight times 1: what spreads a byte over a word.
 pub const ONES: u64 = u64::MAX / 0xff;
@@ -18,6 +19,12 @@ pub fn holds(byte: u8, word: u64) -> u64 {
     same.wrapping_sub(ONES) & !same & HIGH
 }
 
+/// The eight bytes at a place as a word, the first one lowest; `None` where fewer are left.
+#[inline]
+fn word_at(text: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?))
+}
+
 /// Whether all of a text passes a look at eight bytes at once; a shorter end comes with spaces, or with what stands before it.
 #[inline]
 pub fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
@@ -27,6 +34,16 @@ pub fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
         None => rest.iter().fold(ONES * u64::from(b' '), |word, byte| word << 8 | u64::from(*byte)),
     };
     words.iter().all(|word| passes(u64::from_le_bytes(*word))) && (rest.is_empty() || passes(last()))
+}
+
+/// Whether there is an ASCII control character in a text, DEL aside.
+#[must_use]
+pub(crate) fn has_control(text: &[u8]) -> bool {
+    // Beyond ASCII the highest bit is set, and none is meant; below a space a byte borrows.
+    let look = |word: u64| word.wrapping_sub(ONES * u64::from(b' ')) & !word;
+    let (blocks, rest) = text.as_chunks::<32>();
+    let of_block = |block: &[u8; 32]| block.as_chunks::<8>().0.iter().fold(0, |found, word| found | look(u64::from_le_bytes(*word)));
+    blocks.iter().any(|block| of_block(block) & HIGH != 0) || !every_word(rest, |word| look(word) & HIGH == 0)
 }
 
 /// Whether the text is printable ASCII throughout, as nearly all text is.
@@ -60,12 +77,4 @@ fn append_ends<const N: usize>(out: &mut Vec<u8>, text: &[u8]) {
         out.truncate(start + text.len() - N);
         out.extend_from_slice(last);
     }
-}
-
-/// Whether the text of a JSON string without escapes holds ASCII alone, and nothing that is to be escaped: `<`, `>`, `&`, DEL.
-#[must_use]
-#[inline(never)]
-pub fn is_plain(text: &[u8]) -> bool {
-    // < and > differ in one bit, which is set here.
-    every_word(text, |word| (holds(b'>', word | ONES << 1) | holds(b'&', word) | holds(0x7f, word) | word) & HIGH == 0)
 }

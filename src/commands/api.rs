@@ -10,11 +10,14 @@ use crate::commands::usage::{UsageError, invalid_argument};
 use crate::commands::{Arity, Command, Group, Node, arguments, json_input};
 use crate::config::attributes::Attr;
 use crate::config::settings::Source;
-use crate::context::{Context, Workspace};
+use crate::context::{Context, Reader, Workspace};
 use crate::error::Failure;
 use crate::http::{Content, Head, Part, Request, Verb};
+use crate::json::Scanner;
+use crate::rest::paging::{Page, Take, Want};
 use crate::text;
 use crate::ui::Audience;
+use crate::ui::output::JsonArray;
 use crate::ui::progress::{Progress, grouped};
 
 pub(crate) static GROUP: Group = Group {
@@ -221,6 +224,9 @@ fn one_reply(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
         }
         return Ok(());
     }
+    if response.text().is_ok_and(|text| !text.trim().is_empty() && context.ui.out_json(text).is_ok()) {
+        return Ok(());
+    }
     match response.parse(serde_json::from_slice::<&RawValue>) {
         Ok(json) => context.ui.out_json(json.get()),
         Err(failure) if content == Content::Json => Err(failure.into()),
@@ -342,22 +348,10 @@ fn kilobytes(bytes: u64) -> String {
 
 /// All items of all pages as one array, written page by page.
 fn all_pages(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>) -> Result<()> {
-    let mut array = context.ui.json_array();
-    let mut count = 0;
-    let mut next = None;
-    let mut progress = Progress::new(context.ui);
-    let outcome = workspace.pages_of_any(request, |page| {
-        if page.list.is_none() && page.other && next.is_none() {
-            return Err(Failure::new(format!("the reply to {} holds no list", request.place())).hint("Leave out --paginate").into());
-        }
-        for item in &page.items {
-            context.ui.out_item(&mut array, item.raw)?;
-        }
-        count += page.items.len();
-        next = page.next_query();
-        progress.update(|| format!("Received {} items …", grouped(count)));
-        Ok(context.ui.flush()? == Audience::Listening)
-    });
+    let (array, progress) = (context.ui.json_array(), Progress::new(context.ui));
+    let mut pages = Pages { context, place: request.place(), array, count: 0, next: None, progress };
+    let outcome = workspace.pages_of_any(request, &mut pages);
+    let Pages { array, count, next, progress, .. } = pages;
     drop(progress);
     if let Err(error) = outcome {
         let Some((name, value)) = next.filter(|_| count > 0) else { return Err(error) };
@@ -367,6 +361,48 @@ fn all_pages(context: &Context<'_>, workspace: &Workspace, request: &Request<'_>
     }
     context.ui.out(array.end());
     Ok(())
+}
+
+/// Pages whose items are printed while they are read.
+struct Pages<'c> {
+    context: &'c Context<'c>,
+    /// Of the request.
+    place: String,
+    array: JsonArray,
+    /// The items of the pages so far.
+    count: usize,
+    next: Option<(&'static str, String)>,
+    progress: Progress<'c>,
+}
+
+impl Take for Pages<'_> {
+    fn take(&mut self, item: &mut Scanner<'_>) -> Option<()> {
+        self.context.ui.out_next_item(&mut self.array, item)
+    }
+
+    fn give_back(&mut self) {
+        self.context.ui.take_back(&mut self.array, self.count > 0);
+    }
+}
+
+impl Reader for Pages<'_> {
+    fn wants(&mut self) -> Want<'_> {
+        Want::Handed(self)
+    }
+
+    fn page(&mut self, page: &Page<'_>) -> Result<bool> {
+        if page.list.is_none() && page.other && self.next.is_none() {
+            return Err(Failure::new(format!("the reply to {} holds no list", self.place)).hint("Leave out --paginate").into());
+        }
+        for item in &page.items {
+            self.context.ui.out_item(&mut self.array, item.raw)?;
+        }
+        self.count += page.count;
+        self.next = page.next_query();
+        let count = self.count;
+        self.progress.update(|| format!("Received {} items …", grouped(count)));
+        Ok(self.context.ui.flush()? == Audience::Listening)
+    }
 }
 
 #[cfg(test)]

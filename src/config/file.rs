@@ -432,7 +432,7 @@ mod tests {
     /// A file that is read in pieces, with something at its end that no look sees through.
     #[cfg(unix)]
     #[test]
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "a file of the test's own")]
     fn a_large_file_tells_the_same_in_parts() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("large");

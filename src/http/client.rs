@@ -1,6 +1,6 @@
 //! [`Client`]: requests to one host, one after the other, over one connection that stays open.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -156,6 +156,8 @@ impl Options {
 /// an async runtime; several clients may work on several threads at once.
 pub(crate) struct Client {
     host: Host,
+    /// The same, ready for a path.
+    origin: Url,
     options: Options,
     route: Route,
     roots: Sources,
@@ -189,7 +191,15 @@ impl Drop for Engine {
 struct Prepared<'a> {
     request: &'a Request<'a>,
     wire: reqwest::Request,
-    secrets: Secrets,
+    credentials: Vec<(&'static str, Secret)>,
+    secrets: OnceCell<Secrets>,
+}
+
+impl Prepared<'_> {
+    /// What must not be shown. Most replies are fine, and nobody asks.
+    fn secrets(&self) -> &Secrets {
+        self.secrets.get_or_init(|| Secrets::of(&self.credentials, &self.request.body))
+    }
 }
 
 /// A reply with any status.
@@ -223,8 +233,10 @@ impl Client {
         if !host.as_str().starts_with("https://") && !host.is_loopback() && !host.is_instance_metadata() {
             return Err(Failure::new(format!("{host} is not loopback: plain http would send the credential unprotected")));
         }
+        let origin = Url::parse(host.as_str()).ok().filter(|url| url.origin().ascii_serialization() == host.as_str());
+        let origin = origin.ok_or_else(|| Failure::new(format!("{host} has a name that cannot be read")))?;
         let route = Route::of(&host, env)?;
-        Ok(Self { host, options, route, roots: Sources::of(env), engine: OnceLock::new() })
+        Ok(Self { host, origin, options, route, roots: Sources::of(env), engine: OnceLock::new() })
     }
 
     /// Sends a request, again where that is safe and makes sense, and waits for the reply: 2xx, read whole.
@@ -309,7 +321,6 @@ impl Client {
             return Err(ForeignHost { credential: signer.host().clone(), target: self.host.clone() }.into());
         }
         let credentials = signer.map(Sign::headers).unwrap_or_default();
-        let secrets = Secrets::of(&credentials, &request.body);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, header_value(&self.options.user_agent.for_auth(signer.and_then(Sign::auth_type)), "the User-Agent")?);
@@ -331,7 +342,7 @@ impl Client {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *wire.headers_mut() = headers;
-        Ok(Prepared { request, wire, secrets })
+        Ok(Prepared { request, wire, credentials, secrets: OnceCell::new() })
     }
 
     /// The whole address; never leaves the client's origin, whatever the path holds.
@@ -341,15 +352,17 @@ impl Client {
             return Err(refuse());
         }
         // A URL's path is normalised, also where the dots are percent-encoded: such a value would call another API than the one that was meant.
-        if request.path.split(['/', '?', '#']).any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")) {
+        let is_dots = |segment: &str| segment.len() <= "%2e%2e".len() && matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+        if request.path.split(['/', '?', '#']).any(is_dots) {
             return Err(Failure::new(format!("{} is no path on {}: . and .. cannot be part of it", crate::text::quoted(&request.path), self.host)));
         }
-        let mut url =
-            Url::parse(&format!("{}{}", self.host, request.path)).map_err(|_| Failure::new(format!("{} has a name that cannot be read", self.host)))?;
-        if url.origin().ascii_serialization() != self.host.as_str() || !url.username().is_empty() {
-            return Err(refuse());
-        }
-        url.set_fragment(None);
+        let target = request.path.split('#').next().unwrap_or_default();
+        // As the reader of whole addresses does it.
+        let target = if target.len() == request.path.len() { target.trim_end_matches(|last| last <= ' ') } else { target };
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let mut url = self.origin.clone();
+        url.set_path(path);
+        url.set_query(query);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
@@ -408,7 +421,9 @@ impl Client {
         tokio::task::yield_now().await;
         let started = Instant::now();
         let wire = prepared.wire.try_clone().ok_or_else(|| Break::new(NetworkErrorKind::Protocol, "the request cannot be sent"))?;
-        self.options.trace.request(self.host.as_str(), prepared.request, wire.url(), wire.headers(), &prepared.secrets);
+        if self.options.trace.is_on() {
+            self.options.trace.request(self.host.as_str(), prepared.request, wire.url(), wire.headers(), prepared.secrets());
+        }
         let broken = |error: &reqwest::Error| Break::from_library(error, &self.host, &self.route);
         let silent = || Break::new(NetworkErrorKind::Timeout, format!("nothing came for {} seconds", self.options.inactivity_timeout.as_secs_f32()));
         let head = tokio::time::timeout(self.options.connect_timeout + self.options.inactivity_timeout, engine.http.execute(wire));
@@ -454,7 +469,9 @@ impl Client {
             Some(body)
         };
         let status = status.as_u16();
-        self.options.trace.reply(status, &headers, body.as_deref().map(Vec::as_slice), started.elapsed(), &prepared.secrets);
+        if self.options.trace.is_on() {
+            self.options.trace.reply(status, &headers, body.as_deref().map(Vec::as_slice), started.elapsed(), prepared.secrets());
+        }
         Ok(Reply { status, headers, body })
     }
 
@@ -484,15 +501,15 @@ impl Client {
         let refusal = |reply: &Reply, error, retry_after| Err(Box::new(Refusal { error, retry_after, status, headers: reply.headers.clone() }));
         if (300..400).contains(&status) {
             // A service that puts what it was sent into the name of the place must not make us print it.
-            let location = reply.header(&LOCATION).filter(|location| !prepared.secrets.are_in(location));
+            let location = reply.header(&LOCATION).filter(|location| !prepared.secrets().are_in(location));
             let mut error = ApiError::redirect(request, &self.host, status, location);
-            error.message = prepared.secrets.hide(&error.message).into_owned();
+            error.message = prepared.secrets().hide(&error.message).into_owned();
             return refusal(&reply, error, None);
         }
         let request_id = ["x-request-id", "x-databricks-request-id", "x-ms-request-id"].iter().find_map(|name| reply.headers.get(*name)?.to_str().ok());
         let body = reply.body.as_deref().map_or(&[][..], Vec::as_slice);
         if !(200..300).contains(&status) {
-            let error = ApiError::read(request, status, request_id, body, &prepared.secrets);
+            let error = ApiError::read(request, status, request_id, body, prepared.secrets());
             return refusal(&reply, error, reply.header(&RETRY_AFTER).map(str::to_owned));
         }
         if body.trim_ascii_start().starts_with(b"<") {
@@ -685,6 +702,19 @@ mod tests {
                 sent.contains(&format!("host: 127.0.0.1:{}\r\n", server.address.port())) && !sent.contains("\nX: y") && !sent.contains("fragment"),
                 "{sent}"
             );
+        }
+    }
+
+    proptest::proptest! {
+        /// An address is put together from its parts as it would be read as a whole.
+        #[test]
+        fn addresses_are_read_as_a_whole(path in "/[a-z/?#&=%+;:@.\\\\ \t\n\u{1}\"'<>|{}^`~ä€0-9\\[\\]]{0,24}") {
+            let client = Client::new(Host::parse("https://h.example:8443").expect("a host"), &Env::default(), options()).expect("a client");
+            let mut whole = Url::parse(&format!("{}{path}", client.host)).expect("an address");
+            whole.set_fragment(None);
+            if let Ok(address) = client.address(&Request::get(path.as_str())) {
+                proptest::prop_assert_eq!(address, whole);
+            }
         }
     }
 

@@ -330,8 +330,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
 pub(crate) fn text_of<'a>(item: &Item<'a>, key: &str) -> Cow<'a, str> {
     match item.get(key) {
         None | Some("null") => Cow::default(),
-        Some(raw) if raw.starts_with('"') => Scanner::new(raw).string().and_then(|text| text.decoded(raw)).unwrap_or_default(),
-        Some(raw) => Cow::Borrowed(raw),
+        Some(raw) => match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            Some(text) if memchr::memchr(b'\\', text.as_bytes()).is_none() => Cow::Borrowed(text),
+            Some(_) => serde_json::from_str(raw).map(Cow::Owned).unwrap_or_default(),
+            None => Cow::Borrowed(raw),
+        },
     }
 }
 
@@ -361,6 +364,16 @@ pub(crate) fn path_segment(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_what_its_json_means() {
+        let item: Item<'_> =
+            serde_json::from_str(r#"{"a": "plain \u00e4", "b": "\"q\\", "c": "\ud800", "d": 1.50, "e": null, "f": "", "g": ["x"], "a2": "ä"}"#)
+                .expect("an item");
+        for (key, text) in [("a", "plain ä"), ("b", "\"q\\"), ("c", ""), ("d", "1.50"), ("e", ""), ("f", ""), ("g", "[\"x\"]"), ("a2", "ä"), ("z", "")] {
+            assert_eq!(text_of(&item, key), text, "{key}");
+        }
+    }
 
     #[test]
     fn a_value_cannot_leave_its_path_segment() {

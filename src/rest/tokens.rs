@@ -151,13 +151,12 @@ pub(crate) fn expiry(item: &Item<'_>, now: Timestamp) -> String {
             None => millis.to_string(),
             Some(end) => {
                 let left = now.duration_until(end);
-                let said = clock::rough(left);
-                let left = match () {
-                    () if left.is_negative() => format!(", expired {said} ago"),
-                    () if left <= SOON => format!(", expires in {said}!"),
-                    () => format!(", in {said}"),
+                let (before, behind) = match () {
+                    () if left.is_negative() => (", expired ", " ago"),
+                    () if left <= SOON => (", expires in ", "!"),
+                    () => (", in ", ""),
                 };
-                clock::minute(end) + &left
+                clock::minute(end) + before + &clock::rough(left) + behind
             }
         },
     };

@@ -30,10 +30,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use unicode_width::UnicodeWidthChar;
-use zeroize::Zeroize;
 
 use crate::env::{self, Env};
 use crate::error::Failure;
+use crate::json::Scanner;
 use crate::secret;
 use crate::text;
 
@@ -147,6 +147,17 @@ impl Ui {
         if self.deserted.load(Ordering::Relaxed) { Ok(()) } else { array.item(item, &mut self.pending()) }
     }
 
+    /// Adds the next item of a JSON list, at which a scanner stands; it steps behind it. `None`, and nothing is added, if the item cannot be printed.
+    pub(crate) fn out_next_item(&self, array: &mut JsonArray, scanner: &mut Scanner<'_>) -> Option<()> {
+        if self.deserted.load(Ordering::Relaxed) { scanner.value().map(|_| ()) } else { array.next_item(scanner, &mut self.pending()) }
+    }
+
+    /// Takes back the items of a JSON list that were added since the last flush; `opened` says whether there are some before.
+    pub(crate) fn take_back(&self, array: &mut JsonArray, opened: bool) {
+        secret::wipe(&mut self.pending());
+        array.take_back(opened);
+    }
+
     /// Adds one line of data for stdout; what may change the terminal, line feeds too, becomes visible.
     pub(crate) fn out_line(&self, line: &str) {
         self.out(&text::one_line(line));
@@ -158,12 +169,7 @@ impl Ui {
     /// # Errors
     /// The text is no JSON, or nested too deeply.
     pub(crate) fn out_json(&self, document: &str) -> anyhow::Result<()> {
-        let formatted = output::json(document, KeyOrder::Sorted, self.color)?;
-        if !formatted.is_empty() {
-            self.out(&formatted);
-            self.out("\n");
-        }
-        Ok(())
+        self.out_document(document, KeyOrder::Sorted, b"\n")
     }
 
     /// As [`Ui::out_json`], but with our own order of keys and without a final line feed: `auth token` and its kind, which programs read.
@@ -171,9 +177,16 @@ impl Ui {
     /// # Errors
     /// The text is no JSON, or nested too deeply.
     pub(crate) fn out_json_bare(&self, document: &str) -> anyhow::Result<()> {
-        let mut formatted = output::json(document, KeyOrder::AsWritten, self.color)?;
-        self.out(&formatted);
-        formatted.zeroize();
+        self.out_document(document, KeyOrder::AsWritten, b"")
+    }
+
+    fn out_document(&self, document: &str, order: KeyOrder, end: &[u8]) -> anyhow::Result<()> {
+        let mut pending = self.pending();
+        let before = pending.len();
+        output::json(document, order, self.color, &mut pending)?;
+        if pending.len() > before {
+            pending.extend_from_slice(end);
+        }
         Ok(())
     }
 

@@ -1,15 +1,14 @@
 //! Data on stdout: JSON as the official CLI prints it, and aligned tables.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::io::Write;
 
-use databricks_hot::is_plain;
+use databricks_hot::print::{Printer, Style, paint};
 use serde::de::IgnoredAny;
 
 use super::columns;
 use crate::error::Failure;
-use crate::json::{DEEPEST, Scanner, Text};
+use crate::json::{DEEPEST, Scanner};
 use crate::text::{self, append};
 
 /// In which order the keys of an object are written.
@@ -21,20 +20,27 @@ pub(crate) enum KeyOrder {
     AsWritten,
 }
 
-/// Formats a JSON document with 2 spaces per level and without a final line feed; blank text stays empty.
+/// Appends a JSON document with 2 spaces per level and without a final line feed; blank text stays empty.
 ///
 /// Numbers keep their digits: they never pass through a float. Of several equal keys the last one counts. `<`, `>`, `&` and the line
 /// separators are escaped as Go escapes them, and so is every character that could change a terminal.
 ///
 /// # Errors
-/// The text is no JSON, or nested more than 128 levels deep.
-pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Result<String> {
-    if document.trim().is_empty() {
-        return Ok(String::new());
-    }
-    let mut out = Vec::new();
-    JsonWriter::default().write(document, 0, order, color, &mut out)?;
-    Ok(String::from_utf8(out)?)
+/// The text is no JSON, or nested more than 128 levels deep; then nothing is appended.
+pub(crate) fn json(document: &str, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    if document.trim().is_empty() { Ok(()) } else { print(&mut Printer::default(), document, 0, order, color, out) }
+}
+
+/// Prints a document at a level, and says why where it cannot be.
+fn print(printer: &mut Printer, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    let style = Style { sorted: order == KeyOrder::Sorted, color, quote };
+    printer.print(document, level, style, out).ok_or_else(|| {
+        match serde_json::from_str::<IgnoredAny>(document) {
+            Ok(_) => Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")),
+            Err(error) => Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))),
+        }
+        .into()
+    })
 }
 
 /// A list as JSON, item by item: `[`, the items with 2 spaces before them, `]`.
@@ -42,12 +48,12 @@ pub(crate) fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Resu
 pub(crate) struct JsonArray {
     color: bool,
     opened: bool,
-    writer: JsonWriter,
+    printer: Printer,
 }
 
 impl JsonArray {
     pub(crate) fn new(color: bool) -> Self {
-        Self { color, opened: false, writer: JsonWriter::default() }
+        Self { color, opened: false, printer: Printer::default() }
     }
 
     /// Writes the next item with what belongs before it.
@@ -56,278 +62,37 @@ impl JsonArray {
     /// As [`json`]; then nothing is written.
     pub(crate) fn item(&mut self, item: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let before = out.len();
-        out.extend_from_slice(if self.opened { b",\n  " } else { b"[\n  " });
-        self.writer.write(item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
+        self.begin_item(out);
+        print(&mut self.printer, item, 1, KeyOrder::Sorted, self.color, out).inspect_err(|_| out.truncate(before))?;
         self.opened = true;
         Ok(())
+    }
+
+    /// As [`JsonArray::item`], of the item at which a scanner stands, which steps behind it. `None`, and nothing is written, if it cannot be printed.
+    pub(crate) fn next_item(&mut self, scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let before = out.len();
+        self.begin_item(out);
+        let style = Style { sorted: true, color: self.color, quote };
+        let printed = self.printer.print_next(scanner, 1, style, out);
+        match printed {
+            Some(()) => self.opened = true,
+            None => out.truncate(before),
+        }
+        printed
+    }
+
+    fn begin_item(&self, out: &mut Vec<u8>) {
+        append(out, if self.opened { b",\n  " } else { b"[\n  " });
+    }
+
+    /// Takes back what was written last; `opened` says whether there are items before it.
+    pub(crate) fn take_back(&mut self, opened: bool) {
+        self.opened = opened;
     }
 
     /// What belongs after the last item.
     pub(crate) fn end(self) -> &'static str {
         if self.opened { "\n]\n" } else { "[]\n" }
-    }
-}
-
-/// One value of a document, or the key of a member, which stands before the member's value.
-#[derive(Clone, Copy, Debug)]
-struct Token {
-    kind: Kind,
-    /// Where it stands in the document; texts with their quotes.
-    start: u32,
-    end: u32,
-    /// The place of the token behind the value and all that is in it.
-    next: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Number, `true`, `false`, `null`: as written.
-    Plain,
-    Text {
-        escaped: bool,
-    },
-    List,
-    Object,
-}
-
-/// Reads a document into tokens, in the order in which they are written.
-fn read(scanner: &mut Scanner<'_>, levels: usize, tokens: &mut Vec<Token>) -> Option<()> {
-    let place = tokens.len();
-    match scanner.peek()? {
-        b'"' => push_text(scanner.string()?, tokens)?,
-        b'{' => {
-            let levels = levels.checked_sub(1)?;
-            push(Kind::Object, scanner.place(), 1, tokens)?;
-            scanner.object(|scanner, key| {
-                push_text(key, tokens)?;
-                read(scanner, levels, tokens)
-            })?;
-            tokens[place].next = u32::try_from(tokens.len()).ok()?;
-        }
-        b'[' => {
-            let levels = levels.checked_sub(1)?;
-            push(Kind::List, scanner.place(), 1, tokens)?;
-            scanner.list(|scanner| read(scanner, levels, tokens))?;
-            tokens[place].next = u32::try_from(tokens.len()).ok()?;
-        }
-        _ => {
-            let start = scanner.place();
-            let length = scanner.scalar()?.len();
-            push(Kind::Plain, start, length, tokens)?;
-        }
-    }
-    Some(())
-}
-
-#[inline]
-fn push_text(text: Text, tokens: &mut Vec<Token>) -> Option<()> {
-    push(Kind::Text { escaped: text.escaped }, text.start, text.end - text.start, tokens)
-}
-
-#[inline]
-fn push(kind: Kind, start: usize, length: usize, tokens: &mut Vec<Token>) -> Option<()> {
-    let next = u32::try_from(tokens.len() + 1).ok()?;
-    tokens.push(Token { kind, start: u32::try_from(start).ok()?, end: u32::try_from(start + length).ok()?, next });
-    Some(())
-}
-
-/// A JSON string in which every escaped surrogate without its other half is the replacement character, as Go reads it.
-fn without_half_surrogates(quoted: &str) -> String {
-    let unit = |at: usize| {
-        let escape = quoted.get(at..at + 6)?;
-        u16::from_str_radix(escape.strip_prefix("\\u")?, 16).ok()
-    };
-    let mut repaired = String::with_capacity(quoted.len());
-    let mut at = 0;
-    while let Some(rest) = quoted.get(at..).filter(|rest| !rest.is_empty()) {
-        let taken = match unit(at) {
-            Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => 12,
-            Some(0xD800..=0xDFFF) => {
-                repaired.push('\u{fffd}');
-                at += 6;
-                continue;
-            }
-            Some(_) => 6,
-            None if rest.starts_with('\\') => 2,
-            None => rest.chars().next().map_or(1, char::len_utf8),
-        };
-        repaired.push_str(rest.get(..taken).unwrap_or(rest));
-        at += taken;
-    }
-    repaired
-}
-
-/// Writes documents; keeps its memory from one to the next.
-#[derive(Debug, Default)]
-struct JsonWriter {
-    tokens: Vec<Token>,
-    members: Vec<usize>,
-}
-
-impl JsonWriter {
-    fn write(&mut self, document: &str, level: usize, order: KeyOrder, color: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        self.tokens.clear();
-        let mut scanner = Scanner::new(document);
-        if read(&mut scanner, DEEPEST, &mut self.tokens).is_none() || !scanner.is_done() {
-            return Err(match serde_json::from_str::<IgnoredAny>(document) {
-                Ok(_) => Failure::new(format!("the JSON is nested more than {DEEPEST} levels deep")),
-                Err(error) => Failure::new(format!("invalid JSON: {}", text::one_line(&error.to_string()))),
-            }
-            .into());
-        }
-        out.reserve(document.len() + document.len() / 2);
-        Writing { document: document.as_bytes(), tokens: &self.tokens, order, color, members: &mut self.members, out }.value(0, level);
-        Ok(())
-    }
-}
-
-/// A document on its way out.
-struct Writing<'d> {
-    document: &'d [u8],
-    tokens: &'d [Token],
-    order: KeyOrder,
-    color: bool,
-    /// The keys of the objects that are being written, innermost last.
-    members: &'d mut Vec<usize>,
-    out: &'d mut Vec<u8>,
-}
-
-impl Writing<'_> {
-    /// Writes the value at a place.
-    fn value(&mut self, place: usize, level: usize) {
-        let token = self.tokens[place];
-        let end = token.next as usize;
-        match token.kind {
-            Kind::Plain => {
-                let text = token.text(self.document);
-                let number = text.first().is_some_and(|first| *first == b'-' || first.is_ascii_digit());
-                self.tinted(if number { "36" } else { "" }, |out| append(out, text));
-            }
-            Kind::Text { .. } => self.string(token, "32"),
-            Kind::List if end == place + 1 => append(self.out, b"[]"),
-            Kind::List => {
-                let mut item = place + 1;
-                while item < end {
-                    self.line(if item == place + 1 { b'[' } else { b',' }, level + 1);
-                    self.value(item, level + 1);
-                    item = self.tokens[item].next as usize;
-                }
-                self.last_line(b']', level);
-            }
-            Kind::Object if end == place + 1 => append(self.out, b"{}"),
-            Kind::Object => {
-                let first = self.members.len();
-                self.enter(place);
-                for member in first..self.members.len() {
-                    self.line(if member == first { b'{' } else { b',' }, level + 1);
-                    let key = self.members[member];
-                    self.string(self.tokens[key], "1;34");
-                    append(self.out, b": ");
-                    self.value(key + 1, level + 1);
-                }
-                self.members.truncate(first);
-                self.last_line(b'}', level);
-            }
-        }
-    }
-
-    /// Adds the keys of the object at a place to the members, in the order in which they are written.
-    fn enter(&mut self, place: usize) {
-        let (document, tokens) = (self.document, self.tokens);
-        let by_key = |left: usize, right: usize| tokens[left].by_text(tokens[right], document);
-        let first = self.members.len();
-        let mut in_order = true;
-        let mut key = place + 1;
-        while key < tokens[place].next as usize {
-            in_order &= self.members[first..].last().is_none_or(|before| by_key(*before, key).is_lt());
-            self.members.push(key);
-            key = tokens[key + 1].next as usize;
-        }
-        if self.order == KeyOrder::AsWritten || in_order {
-            return;
-        }
-        // Of equal keys the one written last stands first and is kept.
-        self.members[first..].sort_unstable_by(|left, right| by_key(*left, *right).then(right.cmp(left)));
-        let mut kept = first + 1;
-        for member in first + 1..self.members.len() {
-            let key = self.members[member];
-            if by_key(self.members[kept - 1], key).is_ne() {
-                self.members[kept] = key;
-                kept += 1;
-            }
-        }
-        self.members.truncate(kept);
-    }
-
-    /// Writes a string of the document; nearly all are plain, and go out as they came.
-    fn string(&mut self, token: Token, tint: &str) {
-        let text = token.text(self.document);
-        let plain = token.kind == (Kind::Text { escaped: false }) && is_plain(text);
-        let document = self.document;
-        self.tinted(tint, |out| if plain { append(out, text) } else { quote(&token.meant(document), out) });
-    }
-
-    /// Writes a bracket or comma, and begins a line behind it.
-    #[inline]
-    fn line(&mut self, before: u8, level: usize) {
-        self.out.push(before);
-        self.indent(level);
-    }
-
-    /// Begins the last line of a list or object, and ends that.
-    fn last_line(&mut self, bracket: u8, level: usize) {
-        self.indent(level);
-        self.out.push(bracket);
-    }
-
-    #[inline]
-    fn indent(&mut self, level: usize) {
-        self.out.push(b'\n');
-        spaces(self.out, 2 * level);
-    }
-
-    #[inline]
-    fn tinted(&mut self, code: &str, write: impl FnOnce(&mut Vec<u8>)) {
-        let painted = self.color && !code.is_empty();
-        if painted {
-            paint(self.out, code);
-        }
-        write(self.out);
-        if painted {
-            paint(self.out, "0");
-        }
-    }
-}
-
-impl Token {
-    #[inline]
-    fn text(self, document: &[u8]) -> &[u8] {
-        document.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-
-    /// The text that a string stands for; half a character is the replacement character.
-    fn meant(self, document: &[u8]) -> Cow<'_, str> {
-        let quoted = std::str::from_utf8(self.text(document)).unwrap_or_default();
-        let text = Text { start: 0, end: quoted.len(), escaped: self.kind == Kind::Text { escaped: true } };
-        text.decoded(quoted).unwrap_or_else(|| Cow::Owned(serde_json::from_str(&without_half_surrogates(quoted)).unwrap_or_default()))
-    }
-
-    /// The order of two strings.
-    fn by_text(self, other: Self, document: &[u8]) -> Ordering {
-        let plain = Kind::Text { escaped: false };
-        if self.kind != plain || other.kind != plain {
-            return self.meant(document).cmp(&other.meant(document));
-        }
-        // A closing quote must not count where a short text meets a longer one.
-        let open = |text: &'_ [u8]| text.len() - 1;
-        let (left, right) = (self.text(document), other.text(document));
-        left[..open(left)].cmp(&right[..open(right)])
-    }
-}
-
-fn paint(out: &mut Vec<u8>, code: &str) {
-    for part in ["\x1b[", code, "m"] {
-        append(out, part.as_bytes());
     }
 }
 
@@ -337,6 +102,7 @@ fn quote(content: &str, out: &mut Vec<u8>) {
     let mut plain_from = 0;
     for (at, character) in content.char_indices() {
         let short = match character {
+            ' ' | '!' | '#'..='%' | '\''..=';' | '=' | '?'..='[' | ']'..='~' => continue,
             '"' => "\\\"",
             '\\' => "\\\\",
             '\n' => "\\n",
@@ -538,6 +304,12 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn json(document: &str, order: KeyOrder, color: bool) -> anyhow::Result<String> {
+        let mut out = Vec::new();
+        super::json(document, order, color, &mut out)?;
+        Ok(String::from_utf8(out)?)
+    }
+
     fn sorted(document: &str) -> String {
         json(document, KeyOrder::Sorted, false).unwrap()
     }
@@ -622,14 +394,20 @@ mod tests {
     #[test]
     fn every_character_is_judged_alike_in_every_place() {
         for byte in 0x20..0x80_u8 {
-            let plain = byte != 0x7f && !matches!(byte, b'<' | b'>' | b'&');
             for place in 0..20 {
-                let mut text = [b'='; 20];
-                text[place] = byte;
-                assert_eq!(is_plain(&text), plain, "{byte:#x} at {place}");
+                let mut text = "=".repeat(20);
+                text.replace_range(place..=place, &char::from(byte).to_string());
+                let mut expected = Vec::new();
+                quote(&text, &mut expected);
+                let written = serde_json::Value::from(text).to_string();
+                // The second of two is copied, because enough follows it.
+                assert_eq!(
+                    sorted(&format!("[{written},{written},12345678]")),
+                    format!("[\n  {0},\n  {0},\n  12345678\n]", String::from_utf8_lossy(&expected)),
+                    "{byte:#x} at {place}"
+                );
             }
         }
-        assert!(!is_plain("eight ü more".as_bytes()) && !is_plain("ü".as_bytes()));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
@@ -647,7 +425,62 @@ mod tests {
         })
     }
 
+    #[test]
+    fn deep_documents_are_printed_as_others() {
+        for levels in [1, 14, 15, 16, 17, 40, DEEPEST / 2 - 1] {
+            let document = format!("{}1{}", r#"[{"b":{},"a":"#.repeat(levels), "}]".repeat(levels));
+            assert_eq!(Some(sorted(&document)), slowly(&document, 0), "{levels}");
+        }
+    }
+
+    /// As it is printed, by way of serde; `None` where it cannot read it, or a text in it.
+    fn slowly(document: &str, level: usize) -> Option<String> {
+        use serde_json::value::RawValue;
+        let raw = serde_json::from_str::<&RawValue>(document).ok()?.get();
+        let between = |open: char, parts: Vec<String>, close: char| {
+            let line = |level: usize| format!("\n{}", "  ".repeat(level));
+            if parts.is_empty() {
+                format!("{open}{close}")
+            } else {
+                format!("{open}{}{}{}{close}", line(level + 1), parts.join(&format!(",{}", line(level + 1))), line(level))
+            }
+        };
+        let quoted = |text: &str| {
+            let mut out = Vec::new();
+            quote(text, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        Some(match raw.as_bytes()[0] {
+            b'{' => {
+                let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
+                between(
+                    '{',
+                    members.iter().map(|(key, value)| Some(format!("{}: {}", quoted(key), slowly(value.get(), level + 1)?))).collect::<Option<_>>()?,
+                    '}',
+                )
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+                between('[', items.iter().map(|item| slowly(item.get(), level + 1)).collect::<Option<_>>()?, ']')
+            }
+            b'"' => quoted(&serde_json::from_str::<String>(raw).ok()?),
+            _ => raw.to_owned(),
+        })
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
+        /// Documents are printed as serde reads them, and those that it refuses are refused.
+        #[test]
+        fn printing_in_one_pass_is_printing(document in crate::json::any_nearly_json()) {
+            let printed = json(&document, KeyOrder::Sorted, false).ok();
+            let is_json = document.trim().is_empty() || serde_json::from_str::<IgnoredAny>(&document).is_ok();
+            prop_assert_eq!(printed.is_some(), is_json, "{}", document);
+            if let Some(slow) = slowly(&document, 0) {
+                prop_assert_eq!(printed, Some(slow), "{}", document);
+            }
+        }
+
         #[test]
         fn formatting_keeps_the_meaning_and_is_safe(value in any_json()) {
             let formatted = sorted(&value.to_string());
