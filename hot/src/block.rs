@@ -11,6 +11,32 @@ pub fn places(block: &[u8; 64], byte: u8) -> u64 {
     quarters.iter().rev().fold(0, |places, quarter| (places << 16) | u64::from(u8x16::new(*quarter).simd_eq(wanted).to_bitmask()))
 }
 
+/// The first byte of a kind from a place on, and where it stands; the last fewer than 16 bytes of a text are left out. `is` marks bytes by their highest bits.
+#[inline]
+pub(crate) fn find(text: &[u8], from: usize, is: impl Fn(u8x16) -> u8x16) -> Option<(usize, u8)> {
+    let (blocks, _) = text.get(from..)?.as_chunks::<16>();
+    for (number, block) in blocks.iter().enumerate() {
+        let found = is(u8x16::new(*block)).to_bitmask();
+        if found != 0 {
+            let place = found.trailing_zeros() as usize % block.len();
+            return Some((from + number * block.len() + place, block[place]));
+        }
+    }
+    None
+}
+
+/// Marks a byte.
+#[inline]
+pub(crate) fn is(byte: u8) -> impl Fn(u8x16) -> u8x16 {
+    move |bytes| bytes.simd_eq(u8x16::splat(byte))
+}
+
+/// Marks control characters of ASCII, DEL aside.
+#[inline]
+pub(crate) fn is_control(bytes: u8x16) -> u8x16 {
+    bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes)
+}
+
 /// Whether bytes of a kind are among a text: `is` marks them by their highest bits, and does not mark a space.
 #[inline]
 #[must_use]
@@ -45,5 +71,5 @@ fn last(text: &[u8]) -> [u8; 16] {
 #[inline]
 #[must_use]
 pub fn is_no_printable_ascii(bytes: u8x16) -> u8x16 {
-    bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes) | bytes.max(u8x16::splat(0x7f)).simd_eq(bytes)
+    is_control(bytes) | bytes.max(u8x16::splat(0x7f)).simd_eq(bytes)
 }

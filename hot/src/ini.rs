@@ -9,8 +9,8 @@ use std::io::{self, ErrorKind, Read};
 use memchr::{memchr, memchr2, memchr3, memmem};
 use wide::u8x16;
 
+use crate::append;
 use crate::block::{has, is_no_printable_ascii, places};
-use crate::{append, holds};
 
 /// Bytes of a file that are looked at together.
 pub const PIECE: usize = 64 << 10;
@@ -206,13 +206,22 @@ fn name(header: &[u8]) -> Option<&[u8]> {
     header.iter().rposition(|byte| *byte == b']').map(|close| &header[1..close])
 }
 
+/// Eight times 1: what spreads a byte over a word.
+const ONES: u64 = u64::MAX / 0xff;
+/// The highest bit of each byte of a word.
+const HIGH: u64 = ONES << 7;
+
 /// Where the first delimiter of a line stands.
 #[inline]
 fn delimiter(line: &[u8]) -> Option<usize> {
     // Most keys are short.
     if let Some(eight) = line.first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        let marks = holds(b'=', word) | holds(b':', word);
+        let holds = |byte: u8| {
+            let same = word ^ (ONES * u64::from(byte));
+            same.wrapping_sub(ONES) & !same & HIGH
+        };
+        let marks = holds(b'=') | holds(b':');
         if marks != 0 {
             return Some(marks.trailing_zeros() as usize / 8);
         }

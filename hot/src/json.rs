@@ -1,16 +1,15 @@
-//! [`Scanner`]: reads JSON (RFC 8259) in one pass, eight bytes at a time where it can, and copies nothing.
+//! [`Scanner`]: reads JSON (RFC 8259) in one pass, sixteen bytes at a time where it can, and copies nothing.
 //!
 //! It takes exactly what serde takes, up to [`DEEPEST`] levels; for what it refuses, serde is asked again and says where the mistake is. A property test holds the two together.
 
 use std::borrow::Cow;
 
-use crate::{HIGH, ONES, has_control, word_at};
+use wide::u8x16;
+
+use crate::block::{find, has, is, is_control};
 
 /// Levels of lists and objects; deeper than any reply of the service, and beyond it a document is an attack on the stack.
 pub const DEEPEST: usize = 128;
-
-/// What is farther away is looked for by `memchr`, which takes a while to begin.
-const NEAR: usize = 128;
 
 /// Where a string stands in its text, with its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +197,7 @@ fn visible(bytes: &[u8], at: usize) -> Option<(usize, u8)> {
     }
 }
 
-/// As [`visible`] where white space may stand: eight spaces at a time, as indented text has many.
+/// As [`visible`] where white space may stand: many spaces at a time, as indented text has them.
 #[inline(never)]
 fn visible_behind_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
     loop {
@@ -206,12 +205,8 @@ fn visible_behind_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
             b' ' | b'\n' | b'\t' | b'\r' => at += 1,
             byte => return Some((at, byte)),
         }
-        while let Some(word) = word_at(bytes, at) {
-            let spaces = (word ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
-            at += spaces;
-            if spaces < 8 {
-                break;
-            }
+        if let Some((next, _)) = find(bytes, at, |bytes| !is(b' ')(bytes)) {
+            at = next;
         }
     }
 }
@@ -277,24 +272,23 @@ fn end_of_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
     if *bytes.get(start)? != b'"' {
         return None;
     }
-    match find_within(bytes, start + 1, NEAR, ends_plain_text) {
+    match find(bytes, start + 1, ends_plain_text) {
         Some((end, b'"')) => Some((end + 1, false)),
         _ => end_of_any_string(bytes, start),
     }
 }
 
-/// As [`end_of_string`] where the string is long, has escapes, or stands at the end of the text.
+/// As [`end_of_string`] where the string has escapes, or stands at the end of the text.
 #[inline(never)]
 fn end_of_any_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
-    let mut found = end_beyond(bytes, start + 1);
+    let mut at = start + 1;
     loop {
-        match found? {
+        match find(bytes, at, ends_plain_text).or_else(|| end_of_last(bytes, at))? {
             (end, b'"') => return Some((end + 1, escaped)),
             (end, b'\\') => {
                 escaped = true;
-                let next = end + escape(&bytes[end + 1..])?;
-                found = find_within(bytes, next, NEAR, ends_plain_text).or_else(|| end_beyond(bytes, next));
+                at = end + escape(&bytes[end + 1..])?;
             }
             _ => return None,
         }
@@ -314,40 +308,17 @@ fn end_of_scalar(bytes: &[u8], start: usize) -> Option<usize> {
     Some(start + length)
 }
 
-/// The first of the next characters that is looked for, and where it stands; the last few of the text are left out. The look at a word gives bits of which the lowest lies in its first
-/// such byte.
+/// Marks what ends a run of plain characters in a string: quotes, backslashes, control characters.
 #[inline]
-pub(crate) fn find_within(bytes: &[u8], from: usize, next: usize, look: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
-    for (index, eight) in bytes.get(from..)?.as_chunks::<8>().0.iter().take(next / 8).enumerate() {
-        let found = look(u64::from_le_bytes(*eight));
-        if found != 0 {
-            let place = found.trailing_zeros() as usize / 8;
-            return Some((from + 8 * index + place, eight[place % 8]));
-        }
-    }
-    None
+fn ends_plain_text(bytes: u8x16) -> u8x16 {
+    is(b'"')(bytes) | is(b'\\')(bytes) | is_control(bytes)
 }
 
-/// Not zero if one of eight characters is a quote, a backslash or a control character; the lowest bit that is set lies in the first such byte.
-#[inline]
-fn ends_plain_text(eight: u64) -> u64 {
-    // Below a space, and for the other two when they are taken away, a byte borrows; beyond ASCII none of them is meant.
-    let quote = (eight ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
-    let backslash = (eight ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-    (quote | backslash | below_space(eight)) & !eight & HIGH
-}
-
-/// As [`find_within`] at any distance, for the end of plain text; control characters are refused.
-fn end_beyond(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
+/// As [`find`], of what [`ends_plain_text`], where few bytes are left; control characters are refused.
+fn end_of_last(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
     let rest = bytes.get(from..)?;
     let length = memchr::memchr2(b'"', b'\\', rest)?;
-    (!has_control(&rest[..length])).then_some((from + length, rest[length]))
-}
-
-/// Has the highest bit of each byte set that is below a space, and perhaps of one beyond ASCII or behind such a byte.
-#[inline]
-pub(crate) fn below_space(eight: u64) -> u64 {
-    eight.wrapping_sub(ONES * u64::from(b' '))
+    (!has(&rest[..length], is_control)).then_some((from + length, rest[length]))
 }
 
 /// The length of an escape with its backslash, given what follows that.
@@ -387,14 +358,12 @@ fn with_fraction(text: &[u8], mut length: usize) -> Option<usize> {
 /// Where the digits end that begin at a place.
 #[inline]
 fn digits(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = word_at(text, at) {
-        // A digit is what 0 to 9 is left of without the bits of '0'; 6 more would be a bit too many.
-        let others = word ^ (ONES * u64::from(b'0'));
-        let found = (others.wrapping_add(ONES * 0x76) | others) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
+    let is_other = |bytes: u8x16| {
+        let value = bytes - u8x16::splat(b'0');
+        value.max(u8x16::splat(10)).simd_eq(value)
+    };
+    if let Some((end, _)) = find(text, at, is_other) {
+        return end;
     }
     while text.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;

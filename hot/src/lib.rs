@@ -6,44 +6,10 @@ pub mod ini;
 pub mod json;
 pub mod print;
 
-/// Eight times 1: what spreads a byte over a word.
-pub const ONES: u64 = u64::MAX / 0xff;
-/// The highest bit of each byte of a word.
-pub const HIGH: u64 = ONES << 7;
-
-/// Marks bytes of a word by their highest bits: the lowest mark is that of the first byte of this value.
-#[inline]
-#[must_use]
-pub fn holds(byte: u8, word: u64) -> u64 {
-    let same = word ^ (ONES * u64::from(byte));
-    same.wrapping_sub(ONES) & !same & HIGH
-}
-
 /// The eight bytes at a place as a word, the first one lowest; `None` where fewer are left.
 #[inline]
 fn word_at(text: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?))
-}
-
-/// Whether all of a text passes a look at eight bytes at once; a shorter end comes with spaces, or with what stands before it.
-#[inline]
-pub fn every_word(text: &[u8], passes: impl Fn(u64) -> bool) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let last = || match text.last_chunk::<8>() {
-        Some(last) => u64::from_le_bytes(*last),
-        None => rest.iter().fold(ONES * u64::from(b' '), |word, byte| word << 8 | u64::from(*byte)),
-    };
-    words.iter().all(|word| passes(u64::from_le_bytes(*word))) && (rest.is_empty() || passes(last()))
-}
-
-/// Whether there is an ASCII control character in a text, DEL aside.
-#[must_use]
-pub(crate) fn has_control(text: &[u8]) -> bool {
-    // Beyond ASCII the highest bit is set, and none is meant; below a space a byte borrows.
-    let look = |word: u64| word.wrapping_sub(ONES * u64::from(b' ')) & !word;
-    let (blocks, rest) = text.as_chunks::<32>();
-    let of_block = |block: &[u8; 32]| block.as_chunks::<8>().0.iter().fold(0, |found, word| found | look(u64::from_le_bytes(*word)));
-    blocks.iter().any(|block| of_block(block) & HIGH != 0) || !every_word(rest, |word| look(word) & HIGH == 0)
 }
 
 /// Whether the text is printable ASCII throughout, as nearly all text is.

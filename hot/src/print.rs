@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::json::{DEEPEST, Scanner, Text, below_space, find_within};
-use crate::{HIGH, ONES, append, word_at};
+use wide::u8x16;
+
+use crate::block::{find, is, is_no_printable_ascii};
+use crate::json::{DEEPEST, Scanner, Text};
+use crate::{append, word_at};
 
 /// How documents are printed.
 #[derive(Clone, Copy, Debug)]
@@ -270,13 +273,12 @@ fn order(document: &str, left: Text, right: Text) -> Ordering {
 /// Where the string ends whose first character stands at a place, if it is ASCII throughout and nothing in it is to be escaped; not near the end of the text.
 #[inline]
 fn end_of_plain(bytes: &[u8], from: usize) -> Option<usize> {
-    let holds = |byte: u8, word: u64| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
-    // " and & differ in one bit, which is set here, and so do < and >. DEL carries into the highest bit, and beyond ASCII that is set.
-    let look = |word: u64| {
-        let found = holds(b'&', word | ONES << 2) | holds(b'>', word | ONES << 1) | holds(b'\\', word) | below_space(word);
-        (found & !word | word.wrapping_add(ONES) | word) & HIGH
+    // " and & differ in one bit, which is set here, and so do < and >.
+    let is_other = |bytes: u8x16| {
+        let [quote_or_and, angle] = [(b'&', 4), (b'>', 2)].map(|(byte, bit)| is(byte)(bytes | u8x16::splat(bit)));
+        quote_or_and | angle | is(b'\\')(bytes) | is_no_printable_ascii(bytes)
     };
-    find_within(bytes, from, usize::MAX, look).filter(|(_, byte)| *byte == b'"').map(|(end, _)| end + 1)
+    find(bytes, from, is_other).filter(|(_, byte)| *byte == b'"').map(|(end, _)| end + 1)
 }
 
 /// Appends what stands between two places of a text.
