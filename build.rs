@@ -6,11 +6,15 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+const MAIN_STACK: &str = "src/main_stack.c";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={MAIN_STACK}");
     println!("cargo::rerun-if-env-changed=PATH");
     if is_release_for_this_machine() {
         link_unwinder();
+        link_main_stack();
     }
 }
 
@@ -37,5 +41,13 @@ fn link_unwinder() {
         println!("cargo::rustc-link-search=native={}", folder.display());
         // Before the `-lgcc_s` of the standard library, which is then not needed.
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
+    }
+}
+
+/// An answer to a question of the standard library that nobody needs: see the file.
+fn link_main_stack() {
+    let Some(object) = env::var_os("OUT_DIR").map(|folder| PathBuf::from(folder).join("main_stack.o")) else { return };
+    if compiler().args(["-O2", "-fPIC", "-c", MAIN_STACK, "-o"]).arg(&object).status().is_ok_and(|status| status.success()) {
+        println!("cargo::rustc-link-arg-bins={}", object.display());
     }
 }
