@@ -34,7 +34,7 @@ bench:
 	@bash tests/install bench
 	@python3 benches/run
 
-# docs/reference.md and docs/man/ from the tables in src/. The scripts in completions/ are themselves a part of the program.
+# docs/reference.md, docs/man/ and src/commands/overview.txt from the tables in src/. The scripts in completions/ are themselves a part of the program.
 reference:
 	UPDATE_REFERENCE=1 $(CARGO) test --quiet --locked --lib in_step_with_the_code
 
