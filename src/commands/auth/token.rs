@@ -257,11 +257,10 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
 /// A profile: by itself where it says how to authenticate, so that a token that lies in the environment does not get in between; else with what the environment adds.
 pub(super) fn of_profile(env: &Env, file: &ProfileFile, name: &str) -> Result<Settings> {
     let selection = Selection { profile: Some(name.to_owned()), ..Selection::default() };
-    let together = Settings::gather(&selection, env, file)?;
-    let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
+    let mut settings = Settings::gather(&selection, env, file)?;
+    let from_file = |attr| settings.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
     let secrets: Vec<_> = ATTRIBUTES.iter().filter(|row| row.secret && row.family.is_some() && from_file(row.attr)).filter_map(|row| row.family).collect();
-    let named = together.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
-    let mut settings = together;
+    let named = settings.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
     match &named {
         // What its own method lacks may come from the environment, as the secret does in CI.
         Some(name) => forget_environment(&mut settings, |row| row.methods.contains(&name.as_str())),
