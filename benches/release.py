@@ -81,14 +81,19 @@ def functions(program, command, env):
         return set(re.findall(r"^c?fn=\(\d+\) ([^'\s]+)", pathlib.Path(out.name).read_text(), re.M))
 
 
-def order(program):
-    """All functions that the commands run, the most common first."""
+def runs(program, commands):
+    """All functions that the commands run, and how many of them do."""
     programs = homes.examples()
     with homes.workspace(programs, 500) as (folder, settings):
         env = environment(homes.signed_in(folder / "home", 10, settings, program, programs), DATABRICKS_AUTH_STORAGE="plaintext", SSL_CERT_FILE=settings["WORKSPACE_CA_FILE"])
         call(program, "auth", "token", "-p", "sp", env=env)
-        runs = collections.Counter(name for command in COMMANDS for name in functions(program, command, env))
-    return sorted(runs, key=lambda name: (-runs[name], name))
+        return collections.Counter(name for command in commands for name in functions(program, command, env))
+
+
+def order(program):
+    """All functions that the commands run, the most common first."""
+    found = runs(program, COMMANDS)
+    return sorted(found, key=lambda name: (-found[name], name))
 
 
 def build():
