@@ -127,7 +127,7 @@ impl Host {
             _ => String::new(),
         };
         let name_start = scheme.len() + "://".len();
-        let host = Self { name_end: name_start + name.len(), name_start, origin: format!("{scheme}://{name}{port}") };
+        let host = Self { name_end: name_start + name.len(), name_start, origin: [scheme.as_str(), "://", &name, &port].concat() };
         Ok((host, AddressIds::from_query(tail)))
     }
 

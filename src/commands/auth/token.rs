@@ -204,20 +204,27 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Se
             of_profile(&context.env, &context.file, profile)
         }
         (Some(profile), None) => of_profile(&context.env, &context.file, profile),
-        (None, Some(host)) => {
-            let mut settings = of_host(context, matches, host)?;
-            // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
-            let is_open = settings.get(Attr::AuthType).is_none() && settings.get(Attr::Profile).is_none();
-            if is_open && chain::choose(&settings, &context.env).is_ok_and(|method| method.name == "databricks-cli") {
-                settings.replace(Attr::AuthType, Some(("databricks-cli", Source::Derived)));
-            }
-            Ok(settings)
-        }
+        (None, Some(host)) => of_sign_in(context, matches, host),
         (None, None) => from_surroundings(context, matches),
     }
 }
 
+// The next two are not inlined: settings are large, and whoever names a profile would have room made for them on the stack.
+
+/// A host that `--host` names.
+#[inline(never)]
+fn of_sign_in(context: &Context<'_>, matches: &ArgMatches, host: &str) -> Result<Settings> {
+    let mut settings = of_host(context, matches, host)?;
+    // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
+    let is_open = settings.get(Attr::AuthType).is_none() && settings.get(Attr::Profile).is_none();
+    if is_open && chain::choose(&settings, &context.env).is_ok_and(|method| method.name == "databricks-cli") {
+        settings.replace(Attr::AuthType, Some(("databricks-cli", Source::Derived)));
+    }
+    Ok(settings)
+}
+
 /// Where no argument tells: environment, default profile, or the person at the terminal.
+#[inline(never)]
 fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     if let Some(profile) = context.env.get(env::CONFIG_PROFILE) {
         return of_profile(&context.env, &context.file, profile);
