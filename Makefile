@@ -7,7 +7,7 @@ PLACES = $(CURDIR)=. $(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
 FOLDERS = $(if $(word 3,$(PLACES)),,$(PLACES))
 FLAGS = RUSTFLAGS="$(RUSTFLAGS) $(FOLDERS:%=--remap-path-prefix=%)" CFLAGS="$(CFLAGS) $(FOLDERS:%=-ffile-prefix-map=%)"
 
-.PHONY: build release demo test bench reference reproduce clean
+.PHONY: build release layout demo test bench reference reproduce clean
 
 # The program as it is meant to be used: target/release/databricks, or target/TARGET/release/databricks
 build:
@@ -17,6 +17,11 @@ build:
 release:
 	@bash tests/install release
 	@$(FLAGS) python3 benches/release.py
+
+# src/start.ld: which functions `make build` puts side by side. Anew now and then, after much has changed.
+layout:
+	@bash tests/install release
+	@$(FLAGS) python3 benches/layout.py
 
 demo:
 	$(CARGO) build --quiet --locked --bin databricks --example workspace
@@ -34,7 +39,7 @@ bench:
 	@bash tests/install bench
 	@python3 benches/run
 
-# docs/reference.md and docs/man/ from the tables in src/. The scripts in completions/ are themselves a part of the program.
+# docs/reference.md, docs/man/ and src/commands/overview.txt from the tables in src/. The scripts in completions/ are themselves a part of the program.
 reference:
 	UPDATE_REFERENCE=1 $(CARGO) test --quiet --locked --lib in_step_with_the_code
 

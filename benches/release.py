@@ -57,18 +57,19 @@ def target():
         return "static gnu", MUSL.replace("musl", "gnu"), {"RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(ROOT / "target" / "static")}
 
 
-def linker(triple):
+def linker():
     """The words that make the linker one which takes an order; none if there is no such linker."""
     root = pathlib.Path(call("rustc", "--print", "sysroot").strip())
     host = re.search(r"host: (\S+)", call("rustc", "-vV"))[1]
     own = root / "lib/rustlib" / host / "bin/gcc-ld"
     if not (own / "ld.lld").exists():
         return []
-    words = ["-B", own, "-fuse-ld=lld"]
-    libc = root / "lib/rustlib" / triple / "lib/self-contained/libc.a"
-    # Packed relocations are a quarter of a megabyte less; musl understands them since 1.2.4.
-    if libc.exists() and re.search(rb"\0?1\.2\.([4-9]|[1-9]\d)\0", libc.read_bytes()):
-        words.append("-Wl,--pack-dyn-relocs=relr")
+    # Relocations are left as they are: packed (`--pack-dyn-relocs=relr`) they are a quarter of a megabyte less, and take longer at each start, one bit of a map after the other.
+    return told("-B", own, "-fuse-ld=lld")
+
+
+def told(*words):
+    """Words for the linker."""
     return [f"-Clink-arg={word}" for word in words]
 
 
@@ -81,14 +82,19 @@ def functions(program, command, env):
         return set(re.findall(r"^c?fn=\(\d+\) ([^'\s]+)", pathlib.Path(out.name).read_text(), re.M))
 
 
-def order(program):
-    """All functions that the commands run, the most common first."""
+def runs(program, commands):
+    """All functions that the commands run, and how many of them do."""
     programs = homes.examples()
     with homes.workspace(programs, 500) as (folder, settings):
         env = environment(homes.signed_in(folder / "home", 10, settings, program, programs), DATABRICKS_AUTH_STORAGE="plaintext", SSL_CERT_FILE=settings["WORKSPACE_CA_FILE"])
         call(program, "auth", "token", "-p", "sp", env=env)
-        runs = collections.Counter(name for command in COMMANDS for name in functions(program, command, env))
-    return sorted(runs, key=lambda name: (-runs[name], name))
+        return collections.Counter(name for command in commands for name in functions(program, command, env))
+
+
+def order(program):
+    """All functions that the commands run, the most common first."""
+    found = runs(program, COMMANDS)
+    return sorted(found, key=lambda name: (-found[name], name))
 
 
 def build():
@@ -96,7 +102,7 @@ def build():
     kind, triple, variables = target()
     words = ["rustc", "--release", "--locked", "--bin", "databricks", "--target", triple]
     program = pathlib.Path(variables.get("CARGO_TARGET_DIR", os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))) / triple / "release/databricks"
-    link = linker(triple)
+    link = linker()
     if not link:
         print("This Rust comes without lld: the program is not laid out for a quick start.", file=sys.stderr)
         cargo(*words, **variables)
@@ -108,8 +114,12 @@ def build():
         named.chmod(0o700)
         list_of_functions = pathlib.Path(folder) / "order"
         list_of_functions.write_text("\n".join(order(named)) + "\n")
+        # A panic aborts and nothing unwinds; without symbols a backtrace tells nothing. The tables for both are half a megabyte.
+        without_tables = pathlib.Path(folder) / "without_tables"
+        without_tables.write_text("SECTIONS { /DISCARD/ : { *(.eh_frame) } }\nINSERT BEFORE .text;\n")
+        link += told("-T", without_tables, "-Wl,--no-eh-frame-hdr")
         # Some are the C library's, or gone into others.
-        cargo(*words, rustc=[*link, f"-Clink-arg=-Wl,--symbol-ordering-file={list_of_functions},--no-warn-symbol-ordering"], **variables)
+        cargo(*words, rustc=[*link, *told(f"-Wl,--symbol-ordering-file={list_of_functions},--no-warn-symbol-ordering")], **variables)
     call(program, "version")
     return kind, program
 

@@ -94,7 +94,10 @@ impl Host {
         if address.len() > LONGEST_ADDRESS {
             return Err(refuse("it is too long"));
         }
-        if let Some(odd) = address.chars().find(|c| c.is_whitespace() || text::is_unsafe(*c) || *c == '\\') {
+        let is_odd = |c: char| c.is_whitespace() || text::is_unsafe(c) || c == '\\';
+        // Nearly every address is made of these bytes alone, none of which is odd.
+        let is_plain = address.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'/'));
+        if let Some(odd) = (!is_plain).then(|| address.chars().find(|c| is_odd(*c))).flatten() {
             return Err(refuse(&format!("it contains {}", odd.escape_default())));
         }
         let (scheme, rest) = match address.split_once("://") {
@@ -124,7 +127,7 @@ impl Host {
             _ => String::new(),
         };
         let name_start = scheme.len() + "://".len();
-        let host = Self { name_end: name_start + name.len(), name_start, origin: format!("{scheme}://{name}{port}") };
+        let host = Self { name_end: name_start + name.len(), name_start, origin: [scheme.as_str(), "://", &name, &port].concat() };
         Ok((host, AddressIds::from_query(tail)))
     }
 
@@ -193,7 +196,7 @@ impl fmt::Display for Host {
 impl AddressIds {
     /// Compat: where an address carries several, `o` wins over `w` over `workspace_id`, as in the official CLI; `o` and `workspace_id` are numbers only.
     fn from_query(tail: &str) -> Self {
-        let query = tail.split_once('?').map_or("", |(_, query)| query);
+        let Some((_, query)) = tail.split_once('?') else { return Self::default() };
         let query = query.split('#').next().unwrap_or_default();
         let value = |key: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, v)| *k == key && !v.is_empty()).map(|(_, v)| v.to_owned());
         let number = |key: &str| value(key).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));

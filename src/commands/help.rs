@@ -1,5 +1,7 @@
 //! `help`: the help of any command, by its words, and what is said of no single command.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use clap::ArgMatches;
 
@@ -63,8 +65,22 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
+/// What stands in `overview.txt`: the page without words, made by `make reference`. Many see it, it never changes, and making it takes as long as all else of a start.
+#[cfg(unix)]
+const OVERVIEW: Option<&str> = Some(include_str!("overview.txt"));
+/// Elsewhere there are other commands.
+#[cfg(not(unix))]
+const OVERVIEW: Option<&str> = None;
+
 /// The help page of the command at the end of these words.
-pub(crate) fn page(words: &[&str]) -> String {
+pub(crate) fn page(words: &[&str]) -> Cow<'static, str> {
+    match OVERVIEW {
+        Some(overview) if words.is_empty() => overview.into(),
+        _ => made(words).into(),
+    }
+}
+
+fn made(words: &[&str]) -> String {
     arguments::rendered(&at(words).render_help().to_string())
 }
 
@@ -170,6 +186,18 @@ fn exit_codes() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_overview_is_in_step_with_the_code() {
+        let wanted = made(&[]);
+        if env::Env::of_process().get("UPDATE_REFERENCE").is_some() {
+            #[expect(clippy::disallowed_methods, reason = "a file of this repository, not of a user")]
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/commands/overview.txt"), &wanted).expect("overview.txt");
+        } else {
+            assert!(page(&[]) == wanted, "src/commands/overview.txt is out of step: run `make reference` and look at the difference");
+        }
+    }
 
     #[test]
     fn topics_are_plain_text_in_their_order() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::auth::chain::{self, Attempt};
 use crate::auth::methods::databricks_cli;
-use crate::auth::{METHODS, TOKEN_USER, Want, moved_places};
+use crate::auth::{Credential, METHODS, TOKEN_USER, Want, moved_places};
 use crate::clock;
 use crate::commands::{Arity, Command, arguments};
 use crate::config::attributes::{ATTRIBUTES, Attr};
@@ -206,14 +206,21 @@ fn find_out(context: &Context<'_>, settings: &Settings, offline: bool, attempts:
     match context.with_ports(Want::USUAL, |ports| chain::try_all(settings, ports, attempts)) {
         Err(error) => (named, Err(said(error))),
         Ok(credential) => {
-            for remark in &credential.remarks {
-                context.ui.warn(remark);
-            }
-            let used = credential.method;
-            let user = Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.vouch());
+            let (used, user) = ask(context, settings, credential);
             (Some(used), user.map_err(said))
         }
     }
+}
+
+/// The method of the credential, and the user that the workspace knows by it.
+// Not inlined: settings and workspace are large, and whoever is offline would have room made for them on the stack.
+#[inline(never)]
+fn ask(context: &Context<'_>, settings: &Settings, credential: Credential) -> (&'static str, Result<Option<String>>) {
+    for remark in &credential.remarks {
+        context.ui.warn(remark);
+    }
+    let used = credential.method;
+    (used, Workspace::connect(settings.clone(), credential, context.caller(), None).and_then(|workspace| workspace.vouch()))
 }
 
 /// Where the sign-in of `databricks-cli` is kept, and how long it lasts.

@@ -204,20 +204,27 @@ pub(super) fn settings(context: &Context<'_>, matches: &ArgMatches) -> Result<Se
             of_profile(&context.env, &context.file, profile)
         }
         (Some(profile), None) => of_profile(&context.env, &context.file, profile),
-        (None, Some(host)) => {
-            let mut settings = of_host(context, matches, host)?;
-            // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
-            let is_open = settings.get(Attr::AuthType).is_none() && settings.get(Attr::Profile).is_none();
-            if is_open && chain::choose(&settings, &context.env).is_ok_and(|method| method.name == "databricks-cli") {
-                settings.replace(Attr::AuthType, Some(("databricks-cli", Source::Derived)));
-            }
-            Ok(settings)
-        }
+        (None, Some(host)) => of_sign_in(context, matches, host),
         (None, None) => from_surroundings(context, matches),
     }
 }
 
+// The next two are not inlined: settings are large, and whoever names a profile would have room made for them on the stack.
+
+/// A host that `--host` names.
+#[inline(never)]
+fn of_sign_in(context: &Context<'_>, matches: &ArgMatches, host: &str) -> Result<Settings> {
+    let mut settings = of_host(context, matches, host)?;
+    // Compat: SDKs ask so for the sign-in of a host. What comes after it in the order they try themselves, with headers that a token alone would lack.
+    let is_open = settings.get(Attr::AuthType).is_none() && settings.get(Attr::Profile).is_none();
+    if is_open && chain::choose(&settings, &context.env).is_ok_and(|method| method.name == "databricks-cli") {
+        settings.replace(Attr::AuthType, Some(("databricks-cli", Source::Derived)));
+    }
+    Ok(settings)
+}
+
 /// Where no argument tells: environment, default profile, or the person at the terminal.
+#[inline(never)]
 fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Settings> {
     if let Some(profile) = context.env.get(env::CONFIG_PROFILE) {
         return of_profile(&context.env, &context.file, profile);
@@ -257,11 +264,10 @@ fn from_surroundings(context: &Context<'_>, matches: &ArgMatches) -> Result<Sett
 /// A profile: by itself where it says how to authenticate, so that a token that lies in the environment does not get in between; else with what the environment adds.
 pub(super) fn of_profile(env: &Env, file: &ProfileFile, name: &str) -> Result<Settings> {
     let selection = Selection { profile: Some(name.to_owned()), ..Selection::default() };
-    let together = Settings::gather(&selection, env, file)?;
-    let from_file = |attr| together.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
+    let mut settings = Settings::gather(&selection, env, file)?;
+    let from_file = |attr| settings.get(attr).is_some_and(|sourced| matches!(sourced.source, Source::File { .. }));
     let secrets: Vec<_> = ATTRIBUTES.iter().filter(|row| row.secret && row.family.is_some() && from_file(row.attr)).filter_map(|row| row.family).collect();
-    let named = together.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
-    let mut settings = together;
+    let named = settings.text(Attr::AuthType).filter(|_| from_file(Attr::AuthType)).map(ToOwned::to_owned);
     match &named {
         // What its own method lacks may come from the environment, as the secret does in CI.
         Some(name) => forget_environment(&mut settings, |row| row.methods.contains(&name.as_str())),
