@@ -6,17 +6,14 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const MAIN_STACK: &str = "src/main_stack.c";
 const LAYOUT: &str = "src/start.ld";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={MAIN_STACK}");
     println!("cargo::rerun-if-changed={LAYOUT}");
     println!("cargo::rerun-if-env-changed=PATH");
     if is_release_for_this_machine() {
         link_unwinder();
-        link_main_stack();
         lay_out();
     }
 }
@@ -47,14 +44,6 @@ fn link_unwinder() {
     }
 }
 
-/// An answer to a question of the standard library that nobody needs: see the file.
-fn link_main_stack() {
-    let Some(object) = env::var_os("OUT_DIR").map(|folder| PathBuf::from(folder).join("main_stack.o")) else { return };
-    if compiler().args(["-O2", "-fPIC", "-c", MAIN_STACK, "-o"]).arg(&object).output().is_ok_and(|ran| ran.status.success()) {
-        println!("cargo::rustc-link-arg-bins={}", object.display());
-    }
-}
-
 /// What usual commands run is put side by side: a function that runs brings the 64 KiB around it into memory, and where the compiler leaves those of one command, they lie all over the
 /// program. `benches/layout.py` finds out which they are.
 fn lay_out() {
@@ -66,7 +55,14 @@ fn lay_out() {
     }
     let layout = PathBuf::from(root).join(LAYOUT);
     let tried = PathBuf::from(folder).join("tried.so");
-    if compiler().args(["-shared", "-fPIC", MAIN_STACK, "-T"]).arg(&layout).arg("-o").arg(&tried).output().is_ok_and(|ran| ran.status.success()) {
+    if compiler()
+        .args(["-shared", "-fPIC", "-x", "c", "/dev/null", "-x", "none", "-T"])
+        .arg(&layout)
+        .arg("-o")
+        .arg(&tried)
+        .output()
+        .is_ok_and(|ran| ran.status.success())
+    {
         println!("cargo::rustc-link-arg-bins=-T\ncargo::rustc-link-arg-bins={}", layout.display());
     }
 }

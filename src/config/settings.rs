@@ -116,7 +116,8 @@ pub(crate) struct Selection {
 /// The attributes in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    values: [Option<Sourced>; COUNT],
+    /// Those that have a value, which are few.
+    values: Vec<(Attr, Sourced)>,
     shadowed: Vec<Shadowed>,
     /// The host of the profile in use, as written there, even if another host won.
     profile_host: Option<String>,
@@ -179,7 +180,7 @@ impl Settings {
     }
 
     fn empty() -> Self {
-        Self { values: [const { None }; COUNT], shadowed: Vec::new(), profile_host: None, profile_missing: false, bundle_host: None, env_host: None }
+        Self { values: Vec::new(), shadowed: Vec::new(), profile_host: None, profile_missing: false, bundle_host: None, env_host: None }
     }
 
     /// As [`Settings::resolve`] without judging the outcome: what `auth describe` shows also when it cannot work.
@@ -260,7 +261,8 @@ impl Settings {
 
     /// Puts another value in the place of an attribute, or none.
     pub(crate) fn replace(&mut self, attr: Attr, value: Option<(&str, Source)>) {
-        self.values[attr as usize] = value.map(|(text, source)| Sourced { value: Value::new(attr, text), source });
+        self.values.retain(|(own, _)| *own != attr);
+        self.values.extend(value.map(|(text, source)| (attr, Sourced { value: Value::new(attr, text), source })));
     }
 
     /// Says that the named profile is not there; `None` if it is, or if there is no profile file at all.
@@ -280,7 +282,7 @@ impl Settings {
     }
 
     pub(crate) fn get(&self, attr: Attr) -> Option<&Sourced> {
-        self.values[attr as usize].as_ref()
+        self.values.iter().find(|(own, _)| *own == attr).map(|(_, sourced)| sourced)
     }
 
     /// The text of an attribute that is no secret.
@@ -473,12 +475,12 @@ impl Settings {
 
     fn put(&mut self, attr: Attr, text: &str, source: Source) {
         let value = Value::new(attr, text);
-        match &self.values[attr as usize] {
+        match self.get(attr) {
             Some(winner) => {
                 let differs = winner.value != value;
                 self.shadowed.push(Shadowed { attr, source, differs });
             }
-            None => self.values[attr as usize] = Some(Sourced { value, source }),
+            None => self.values.push((attr, Sourced { value, source })),
         }
     }
 
