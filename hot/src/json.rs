@@ -67,6 +67,12 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.text.len() - self.at
+    }
+
     /// What stands between here and a later place of the same text.
     #[must_use]
     #[inline]
@@ -159,10 +165,9 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at)
     }
 
-    /// The members of an object: each key, and its value as it is written. `room` is how many they may be.
+    /// Adds the members of an object: each key, and its value as it is written.
     #[inline(never)]
-    pub fn members(&mut self, room: usize) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
-        let mut members = Vec::with_capacity(room);
+    pub fn members(&mut self, members: &mut Vec<(Cow<'a, str>, &'a str)>) -> Option<()> {
         let bytes = self.text.as_bytes();
         let (start, _) = visible(bytes, self.at).filter(|(_, byte)| *byte == b'{')?;
         self.at = end_of_object(bytes, start, |key, value| {
@@ -170,7 +175,7 @@ impl<'a> Scanner<'a> {
             members.push((key.decoded(self.text)?, self.text.get(value..end)?));
             Some(end)
         })?;
-        Some(members)
+        Some(())
     }
 
     /// A number, `true`, `false` or `null`, as it is written.

@@ -7,7 +7,7 @@ use wide::u8x16;
 
 use crate::block::{find, is, is_no_printable_ascii};
 use crate::json::{DEEPEST, Scanner, Text};
-use crate::{append, word_at};
+use crate::{append, copy, word_at};
 
 /// How documents are printed.
 #[derive(Clone, Copy, Debug)]
@@ -279,19 +279,6 @@ fn end_of_plain(bytes: &[u8], from: usize) -> Option<usize> {
         quote_or_and | angle | is(b'\\')(bytes) | is_no_printable_ascii(bytes)
     };
     find(bytes, from, is_other).filter(|(_, byte)| *byte == b'"').map(|(end, _)| end + 1)
-}
-
-/// Appends what stands between two places of a text.
-#[inline]
-fn copy(out: &mut Vec<u8>, text: &[u8], from: usize, to: usize) {
-    match text.get(from..).and_then(|rest| rest.first_chunk::<32>()) {
-        Some(block) if to - from <= block.len() => {
-            let start = out.len();
-            out.extend_from_slice(block);
-            out.truncate(start + to - from);
-        }
-        _ => append(out, &text[from..to]),
-    }
 }
 
 /// Shortens a buffer, and leaves nothing of what was cut off in its memory.

@@ -41,7 +41,7 @@ fn load(context: &Context<'_>, workspace: &Workspace) -> Result<Vec<(String, Cho
     let mut sighting = Sighting::of(&rest::LIST_CLUSTERS);
     workspace.pages(&request, list.items, Reach::All, |page| {
         for listed in &page.items {
-            let item = endpoint::object(listed, workspace)?;
+            let item = &endpoint::object(page, listed, workspace)?;
             if let Some(sighting) = &mut sighting {
                 sighting.see(item);
             }

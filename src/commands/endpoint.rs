@@ -15,7 +15,7 @@ use crate::context::{Context, OutputFormat, Reach, Workspace};
 use crate::duration;
 use crate::error::Failure;
 use crate::http::{NetworkError, NetworkErrorKind, Repeat, Request, Response, Verb};
-use crate::rest::paging::Listed;
+use crate::rest::paging::{Listed, Page};
 use crate::rest::{Cell, Endpoint, Field, Filter, GROUPS, Input, Item, List, Picker, Place, Reply, Shape, path_segment, text_of};
 use crate::text;
 use crate::ui::Audience;
@@ -424,7 +424,7 @@ fn pick(context: &Context<'_>, workspace: &Workspace, picker: &Picker) -> Result
     let mut progress = Progress::new(context.ui);
     workspace.pages(&list_request(picker.from), list.items, Reach::All, |page| {
         for listed in &page.items {
-            let item = object(listed, workspace)?;
+            let item = &object(page, listed, workspace)?;
             if let Some(sighting) = &mut sighting {
                 sighting.see(item);
             }
@@ -512,7 +512,8 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
                 break;
             }
             let learns = sighting.as_ref().is_some_and(Sighting::wants_more);
-            let item = if as_json && kept.is_empty() && !learns { None } else { Some(object(listed, workspace)?) };
+            let item = if as_json && kept.is_empty() && !learns { None } else { Some(object(page, listed, workspace)?) };
+            let item = item.as_ref();
             if let (Some(sighting), Some(item)) = (&mut sighting, item) {
                 sighting.see(item);
             }
@@ -558,8 +559,8 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
 }
 
 /// The keys of a listed item.
-pub(crate) fn object<'l, 'p>(listed: &'l Listed<'p>, workspace: &Workspace) -> Result<&'l Item<'p>> {
-    listed.item.as_ref().ok_or_else(|| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
+pub(crate) fn object<'p>(page: &'p Page<'_>, listed: &Listed<'_>, workspace: &Workspace) -> Result<Item<'p>> {
+    page.item(listed).ok_or_else(|| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
 }
 
 fn limit(context: &Context<'_>, matches: &ArgMatches) -> Result<usize> {

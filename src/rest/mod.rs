@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 
 use crate::config::attributes::Attr;
 use crate::http::Verb;
-use crate::json::Scanner;
 use crate::rest::paging::Key;
 
 mod clusters;
@@ -285,22 +284,26 @@ pub(crate) enum Cell {
 }
 
 /// An item of a list: its keys with their raw JSON, in the order in which they came.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Item<'a>(Vec<(Cow<'a, str>, &'a str)>);
+#[derive(Debug)]
+pub(crate) enum Item<'a> {
+    Own(Vec<Member<'a>>),
+    OfPage(&'a [Member<'a>]),
+}
+
+/// A key, and its raw JSON.
+pub(crate) type Member<'a> = (Cow<'a, str>, &'a str);
 
 impl<'a> Item<'a> {
     /// The raw JSON of a key; of several, the last counts.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().rfind(|(own, _)| own == key).map(|(_, raw)| *raw)
+        self.members().iter().rfind(|(own, _)| own == key).map(|(_, raw)| *raw)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Reads the object at which the scanner stands, with room for so many keys.
-    fn scan(scanner: &mut Scanner<'a>, room: usize) -> Option<Self> {
-        scanner.members(room).map(Self)
+    fn members(&self) -> &[Member<'a>] {
+        match self {
+            Self::Own(members) => members,
+            Self::OfPage(members) => members,
+        }
     }
 }
 
@@ -319,7 +322,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     fields.push((key, value.get()));
                 }
-                Ok(Item(fields))
+                Ok(Item::Own(fields))
             }
         }
         deserializer.deserialize_map(Fields)

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::json::Scanner;
-use crate::rest::Item;
+use crate::rest::{Item, Member};
 
 /// One page.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct Page<'a> {
     /// SCIM (RFC 7644, section 3.4.2.4): the place of the first item, from 1, and how many there are.
     start: Option<u64>,
     total: Option<u64>,
+    /// Those of all items, one behind the other: thousands of pages are read, and memory for each item takes longer than its reading.
+    members: Vec<Member<'a>>,
 }
 
 /// An item of a page.
@@ -32,8 +35,8 @@ pub(crate) struct Page<'a> {
 pub(crate) struct Listed<'a> {
     /// Its JSON as it came.
     pub(crate) raw: &'a str,
-    /// Its keys, if they were asked for and it is an object.
-    pub(crate) item: Option<Item<'a>>,
+    /// Which of the page's members are its own, if they were asked for and it is an object.
+    members: Option<Range<usize>>,
 }
 
 /// What is wanted of the items.
@@ -54,6 +57,11 @@ pub(crate) trait Take {
 }
 
 impl Page<'_> {
+    /// The keys of an item, if they were asked for and it is an object.
+    pub(crate) fn item(&self, listed: &Listed<'_>) -> Option<Item<'_>> {
+        self.members.get(listed.members.clone()?).map(Item::OfPage)
+    }
+
     /// The query parameter that asks for the next page.
     pub(crate) fn next_query(&self) -> Option<(&'static str, String)> {
         if let Some(token) = &self.next {
@@ -66,6 +74,8 @@ impl Page<'_> {
 
 /// The query parameter for the token of the page before.
 pub(crate) const PAGE_TOKEN: &str = "page_token";
+/// Few members are shorter: what the room for those of a page is reckoned by.
+const BYTES_OF_A_MEMBER: usize = 40;
 /// The key of that token in a reply.
 const NEXT_PAGE_TOKEN: &str = "next_page_token";
 
@@ -159,7 +169,9 @@ impl<'a> Page<'a> {
         if self.count > 0 {
             return None;
         }
-        let mut members = 0;
+        if let Want::Keys = want {
+            self.members.reserve(scanner.left() / BYTES_OF_A_MEMBER);
+        }
         scanner.list(|scanner| {
             self.count += 1;
             if let Want::Handed(taker) = want {
@@ -167,12 +179,11 @@ impl<'a> Page<'a> {
             }
             if scanner.peek()? == b'{' {
                 let start = scanner.clone();
-                let item = Item::scan(scanner, members)?;
-                // Items of a list are alike.
-                members = item.len();
-                self.items.push(Listed { raw: start.until(scanner)?, item: Some(item) });
+                let first = self.members.len();
+                scanner.members(&mut self.members)?;
+                self.items.push(Listed { raw: start.until(scanner)?, members: Some(first..self.members.len()) });
             } else {
-                self.items.push(Listed { raw: scanner.value()?, item: None });
+                self.items.push(Listed { raw: scanner.value()?, members: None });
             }
             Some(())
         })
@@ -182,27 +193,29 @@ impl<'a> Page<'a> {
 /// As [`read_page`], by serde: slower, and it says where the mistake is.
 fn parse_page<'a>(body: &'a [u8], key: Option<&str>, keys: bool) -> serde_json::Result<Page<'a>> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let mut page = PageSeed { key, keys }.deserialize(&mut reader)?;
+    let mut page = PageSeed { key }.deserialize(&mut reader)?;
     reader.end()?;
     page.count = page.items.len();
+    for listed in page.items.iter_mut().filter(|_| keys) {
+        if let Ok(item) = serde_json::from_str::<Item<'_>>(listed.raw) {
+            let first = page.members.len();
+            page.members.extend_from_slice(item.members());
+            listed.members = Some(first..page.members.len());
+        }
+    }
     Ok(page)
 }
 
 struct PageSeed<'k> {
     key: Option<&'k str>,
-    /// Whether the keys of the items are wanted.
-    keys: bool,
 }
 
-impl PageSeed<'_> {
-    fn listed<'de>(&self, raw: &'de RawValue) -> Listed<'de> {
-        let raw = raw.get();
-        Listed { raw, item: if self.keys { serde_json::from_str(raw).ok() } else { None } }
-    }
+fn listed(raw: &RawValue) -> Listed<'_> {
+    Listed { raw: raw.get(), members: None }
+}
 
-    fn all_listed<'de>(&self, items: Vec<&'de RawValue>) -> Vec<Listed<'de>> {
-        items.into_iter().map(|raw| self.listed(raw)).collect()
-    }
+fn all_listed(items: Vec<&RawValue>) -> Vec<Listed<'_>> {
+    items.into_iter().map(listed).collect()
 }
 
 impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
@@ -223,7 +236,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Page<'de>, S::Error> {
         let mut page = Page { list: Some(Cow::Borrowed("")), ..Page::default() };
         while let Some(item) = list.next_element()? {
-            page.items.push(self.listed(item));
+            page.items.push(listed(item));
         }
         Ok(page)
     }
@@ -233,7 +246,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         let mut settled = false;
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
             if self.key.is_some_and(|wanted| key == wanted) {
-                page.items = self.all_listed(map.next_value::<Option<Vec<&'de RawValue>>>()?.unwrap_or_default());
+                page.items = all_listed(map.next_value::<Option<Vec<&'de RawValue>>>()?.unwrap_or_default());
             } else if key == NEXT_PAGE_TOKEN {
                 page.next = map.next_value::<Option<Key<'de>>>()?.map(|Key(token)| token).filter(|token| !token.is_empty());
             } else if self.key.is_none() && !settled {
@@ -241,7 +254,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                 let of_objects = value.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
                 match value.as_bytes().first() {
                     Some(b'[') if page.list.is_none() || of_objects => {
-                        page.items = self.all_listed(serde_json::from_str(value).map_err(serde::de::Error::custom)?);
+                        page.items = all_listed(serde_json::from_str(value).map_err(serde::de::Error::custom)?);
                         page.list = Some(key);
                         settled = of_objects;
                     }

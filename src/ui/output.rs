@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use databricks_hot::append_part;
 use databricks_hot::print::{Printer, Style, paint};
 use serde::de::IgnoredAny;
 
@@ -240,20 +241,19 @@ impl Table {
         let mut from = 0;
         if let Some(last) = self.widths.len().checked_sub(1) {
             for row in self.cells.chunks(self.widths.len()) {
-                let start = out.len();
+                let line = out.len();
                 let mut gap = 0;
                 for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
-                    let content = &self.text[from..cell.end];
-                    from = cell.end;
-                    if !content.is_empty() {
+                    let start = std::mem::replace(&mut from, cell.end);
+                    if start < cell.end {
                         spaces(out, gap);
                         gap = 0;
                         if self.color && cell.tint != Tint::None {
                             paint(out, cell.tint.code());
-                            append(out, content);
+                            append_part(out, &self.text, start, cell.end);
                             paint(out, "0");
                         } else {
-                            append(out, content);
+                            append_part(out, &self.text, start, cell.end);
                         }
                     }
                     if column < last {
@@ -262,7 +262,7 @@ impl Table {
                 }
                 if !self.color {
                     // A cell may itself end in spaces.
-                    out.truncate(out.iter().rposition(|byte| *byte != b' ').map_or(start, |last| start.max(last + 1)));
+                    out.truncate(out.iter().rposition(|byte| *byte != b' ').map_or(line, |last| line.max(last + 1)));
                 }
                 out.push(b'\n');
             }
@@ -288,7 +288,7 @@ fn measured(text: &str) -> (Cow<'_, str>, usize) {
 fn spaces(out: &mut Vec<u8>, count: usize) {
     const SPACES: &[u8; 64] = &[b' '; 64];
     match SPACES.get(..count) {
-        Some(spaces) => append(out, spaces),
+        Some(_) => append_part(out, SPACES, 0, count),
         None => out.extend(std::iter::repeat_n(b' ', count)),
     }
 }
