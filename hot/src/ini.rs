@@ -9,11 +9,8 @@ use std::io::{self, ErrorKind, Read};
 use memchr::{memchr, memchr2, memchr3, memmem};
 use wide::u8x16;
 
-use crate::append;
 use crate::block::{has, is_no_printable_ascii, places};
-
-/// Bytes of a file that are looked at together.
-pub const PIECE: usize = 64 << 10;
+use crate::{PIECE, append};
 
 /// Where each section of a file stands, and the first fault. Questions about a section then read that section only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! It takes exactly what serde takes, up to [`DEEPEST`] levels; for what it refuses, serde is asked again and says where the mistake is. A property test holds the two together.
 
 use std::borrow::Cow;
+use std::io::{self, ErrorKind, Read};
 
 use wide::u8x16;
 
@@ -78,6 +79,15 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn until(&self, later: &Self) -> Option<&'a str> {
         self.text.get(self.at..later.at)
+    }
+
+    /// Steps behind the white space at the end of the text; whether there was some, and nothing else.
+    fn skip_space(&mut self) -> bool {
+        let has_space = self.left() > 0 && self.is_done();
+        if has_space {
+            self.at = self.text.len();
+        }
+        has_space
     }
 
     /// Whether nothing but white space is left.
@@ -190,6 +200,90 @@ impl<'a> Scanner<'a> {
     pub(crate) fn skip_scalar(&mut self) -> Option<()> {
         self.at = end_of_scalar(self.text.as_bytes(), self.at)?;
         Some(())
+    }
+}
+
+/// Reads a file that holds an object, in pieces as large as the buffer, which holds something of it afterwards. Hands on each member, and in its place each of its own members for the one
+/// that is `opened`, if that is an object: whether it is one of those, its key, and its value as it is written.
+///
+/// `None` if that does not do: it is no such file, a key has half a character, or a member is larger than the buffer. What was handed on before is to be forgotten.
+///
+/// # Errors
+/// As the file says.
+#[inline(never)]
+pub fn in_pieces(file: &mut dyn Read, buffer: &mut [u8], opened: &str, each: &mut dyn FnMut(bool, &str, &str)) -> io::Result<Option<()>> {
+    let mut inside = Inside::Nothing;
+    let mut filled = 0;
+    loop {
+        let more = match file.read(&mut buffer[filled..]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            more => more?,
+        };
+        filled += more;
+        let text = match std::str::from_utf8(&buffer[..filled]) {
+            Ok(text) => text,
+            // Half a character at the end.
+            Err(error) if error.error_len().is_none() => std::str::from_utf8(&buffer[..error.valid_up_to()]).unwrap_or_default(),
+            Err(_) => return Ok(None),
+        };
+        let mut scanner = Scanner::new(text);
+        let mut read = 0;
+        while let Some(next) = inside.step(&mut scanner, opened, each) {
+            inside = next;
+            read = scanner.place();
+        }
+        if more == 0 {
+            let is_whole = inside == Inside::Done && read == filled;
+            return Ok(is_whole.then_some(()));
+        }
+        buffer.copy_within(read..filled, 0);
+        filled -= read;
+        if filled == buffer.len() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Where in an object a reader of pieces is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    /// Before it.
+    Nothing,
+    /// Before a member of it, or of the one that is opened.
+    Object { opened: bool, first: bool },
+    /// Behind the one that is opened.
+    BehindOpened,
+    /// Behind it.
+    Done,
+}
+
+impl Inside {
+    /// Reads the next member with what stands behind it, or a bracket, and tells where that leads; `None` if it is not all there.
+    #[inline]
+    fn step(self, scanner: &mut Scanner<'_>, open: &str, each: &mut dyn FnMut(bool, &str, &str)) -> Option<Self> {
+        let behind = |opened: bool| if opened { Self::BehindOpened } else { Self::Done };
+        match self {
+            Self::Nothing => scanner.take(b'{').map(|()| Self::Object { opened: false, first: true }),
+            Self::Object { opened, first } => {
+                if first && scanner.peek()? == b'}' {
+                    scanner.step(1);
+                    return Some(behind(opened));
+                }
+                let key = scanner.string()?.decoded(scanner.text)?;
+                scanner.take(b':')?;
+                if !opened && key == open && scanner.peek()? == b'{' {
+                    scanner.step(1);
+                    return Some(Self::Object { opened: true, first: true });
+                }
+                let value = scanner.value()?;
+                let is_last = scanner.ends(b'}')?;
+                each(opened, &key, value);
+                Some(if is_last { behind(opened) } else { Self::Object { opened, first: false } })
+            }
+            Self::BehindOpened => Some(if scanner.ends(b'}')? { Self::Done } else { Self::Object { opened: false, first: false } }),
+            // White space alone may follow.
+            Self::Done => scanner.skip_space().then_some(Self::Done),
+        }
     }
 }
 

@@ -6,6 +6,11 @@ pub mod ini;
 pub mod json;
 pub mod print;
 
+/// Bytes of a large file that are looked at together: what is read into memory that was there before costs a third.
+pub const PIECE: usize = 64 << 10;
+/// A file of more bytes is read in pieces.
+pub const LARGE: usize = 2 * PIECE;
+
 /// The eight bytes at a place as a word, the first one lowest; `None` where fewer are left.
 #[inline]
 fn word_at(text: &[u8], at: usize) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use databricks_hot::LARGE;
 use databricks_hot::ini::{self, Listing};
 
 use crate::config::attributes::{ATTRIBUTES, Attr};
@@ -21,8 +22,6 @@ use crate::text;
 const FILE_NAME: &str = ".databrickscfg";
 /// Largest file that is read: tens of thousands of profiles.
 const SIZE_LIMIT: u64 = 16 << 20;
-/// A file of more bytes is read in pieces, of which only what is asked for is kept.
-const LARGE: usize = 2 * ini::PIECE;
 /// The key in `[__settings__]` that names the profile to use when nobody names one.
 const DEFAULT_PROFILE_KEY: &str = "default_profile";
 /// What makes a section a profile; the first is listed.

@@ -6,9 +6,11 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use databricks_hot::{LARGE, PIECE, json};
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -206,10 +208,19 @@ impl TokenFile {
 
 impl TokenStore for TokenFile {
     fn load(&self, key: &str) -> Result<Option<StoredToken>> {
-        let Some(bytes) = self.read()? else { return Ok(None) };
-        let found = find(&bytes, key).map_err(|damage| self.unreadable(&damage))?;
-        let token = found.map(entry::parse).transpose().map_err(|error| self.broken(key, error))?;
-        Ok(token.flatten())
+        let Some(mut file) = files::open(&self.path, SIZE_LIMIT).map_err(|error| self.cannot(&error))? else { return Ok(None) };
+        let parsed = |found: Option<&str>| Ok(found.map(entry::parse).transpose().map_err(|error| self.broken(key, error))?.flatten());
+        let bytes = if file.size() <= LARGE {
+            Wiped::new(file.bytes().map_err(|error| self.cannot(&error))?)
+        } else {
+            let mut found = None;
+            if scan_in_pieces(file.reader(), PIECE, key, &mut found).is_some() {
+                return parsed(found.as_ref().map(|entry| std::str::from_utf8(entry).unwrap_or_default()));
+            }
+            let Some(bytes) = self.read()? else { return Ok(None) };
+            bytes
+        };
+        parsed(find(&bytes, key).map_err(|damage| self.unreadable(&damage))?)
     }
 
     fn save(&self, _lock: &Lock, keys: &[&str], token: &StoredToken, replaced: Option<&Secret>) -> Result<Saved> {
@@ -345,6 +356,21 @@ fn find<'a>(bytes: &'a [u8], key: &str) -> Result<Option<&'a str>, Damage> {
         Some(()) => Ok(found),
         None => look_up(bytes, key),
     }
+}
+
+/// As [`find`], in a file of which only so many bytes are held at a time; `None` where that is for others to judge.
+fn scan_in_pieces(file: &mut dyn Read, piece: usize, key: &str, found: &mut Option<Wiped>) -> Option<()> {
+    let mut buffer = Wiped::new(vec![0; piece]);
+    let (mut version, mut is_odd) = (None, false);
+    json::in_pieces(file, &mut buffer, "tokens", &mut |is_token, name, value| match name {
+        _ if is_token && name == key => *found = Some(Wiped::new(value.as_bytes().to_vec())),
+        "version" if !is_token => version = Some(value == VERSION),
+        // None of the shape that they have.
+        "tokens" if !is_token => is_odd = true,
+        _ => {}
+    })
+    .ok()??;
+    (version == Some(true) && !is_odd).then_some(())
 }
 
 /// As [`look_up`], several times as fast; `None` where that is to judge.

@@ -321,7 +321,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_readers_find_the_same(values in prop::collection::vec(crate::json::any_nearly_json(), 3), keys in prop::sample::select(vec![("a", "b"), ("b", "a"), ("a", "a"), ("\\u0061", "z")]), shape in 0..5) {
+    fn both_readers_find_the_same(values in prop::collection::vec(crate::json::any_nearly_json(), 3), keys in prop::sample::select(vec![("a", "b"), ("b", "a"), ("a", "a"), ("\\u0061", "z")]), shape in 0..5, piece in 0..200_usize) {
         let ((one, two), [first, second, third]) = (keys, [&values[0], &values[1], &values[2]]);
         let text = match shape {
             0 => first.clone(),
@@ -333,6 +333,10 @@ proptest! {
         if scan(text.as_bytes(), "a", &mut found).is_some() {
             prop_assert_eq!(look_up(text.as_bytes(), "a"), Ok(found));
         }
+        let mut found = None;
+        if scan_in_pieces(&mut text.as_bytes(), piece, "a", &mut found).is_some() {
+            prop_assert_eq!(look_up(text.as_bytes(), "a"), Ok(found.as_ref().map(|entry| std::str::from_utf8(entry).expect("text"))));
+        }
     }
 
     #[test]
@@ -341,6 +345,9 @@ proptest! {
         let text = format!("{{\"version\": 1, \"tokens\": {{\"-\": null, \"{key}\": {entry}}}, \"more\": []}}");
         let mut found = None;
         prop_assert_eq!((scan(text.as_bytes(), &key, &mut found), found), (Some(()), Some(&*entry)));
+        let mut found = None;
+        prop_assert_eq!(scan_in_pieces(&mut text.as_bytes(), entry.len() + 32, &key, &mut found), Some(()));
+        prop_assert_eq!(found.as_ref().map(|entry| std::str::from_utf8(entry).expect("text")), Some(&*entry));
     }
 
     #[test]
