@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Result;
 
@@ -118,6 +119,8 @@ pub(crate) struct Selection {
 pub(crate) struct Settings {
     /// Those that have a value, which are few.
     values: Vec<(Attr, Sourced)>,
+    /// That among them, once it was read.
+    host: OnceLock<Host>,
     shadowed: Vec<Shadowed>,
     /// The host of the profile in use, as written there, even if another host won.
     profile_host: Option<String>,
@@ -180,7 +183,7 @@ impl Settings {
     }
 
     fn empty() -> Self {
-        Self { values: Vec::new(), shadowed: Vec::new(), profile_host: None, profile_missing: false, bundle_host: None, env_host: None }
+        Self { values: Vec::new(), host: OnceLock::new(), shadowed: Vec::new(), profile_host: None, profile_missing: false, bundle_host: None, env_host: None }
     }
 
     /// As [`Settings::resolve`] without judging the outcome: what `auth describe` shows also when it cannot work.
@@ -261,6 +264,7 @@ impl Settings {
 
     /// Puts another value in the place of an attribute, or none.
     pub(crate) fn replace(&mut self, attr: Attr, value: Option<(&str, Source)>) {
+        self.host.take();
         self.values.retain(|(own, _)| *own != attr);
         self.values.extend(value.map(|(text, source)| (attr, Sourced { value: Value::new(attr, text), source })));
     }
@@ -314,12 +318,15 @@ impl Settings {
     /// # Errors
     /// If it is not one, naming where it came from.
     pub(crate) fn host(&self) -> Result<Option<Host>> {
+        if let Some(host) = self.host.get() {
+            return Ok(Some(host.clone()));
+        }
         let Some(Sourced { value, source }) = self.get(Attr::Host) else { return Ok(None) };
         let host = Host::parse(value.reveal()).map_err(|failure| match source {
             Source::Derived => failure,
             source => failure.hint(format!("The host comes from the {}", source.place())),
         })?;
-        Ok(Some(host))
+        Ok(Some(self.host.get_or_init(|| host).clone()))
     }
 
     /// The workspace id to send with requests; the official CLI's placeholder `none` counts as none.
