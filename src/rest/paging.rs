@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use memchr::memmem::FinderRev;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -74,6 +76,8 @@ impl Page<'_> {
 
 /// The query parameter for the token of the page before.
 pub(crate) const PAGE_TOKEN: &str = "page_token";
+/// That key as it is written. What is prepared for a search takes longer than the search.
+static NEXT: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(&format!("\"{NEXT_PAGE_TOKEN}\"")).into_owned());
 /// Few members are shorter: what the room for those of a page is reckoned by.
 const BYTES_OF_A_MEMBER: usize = 40;
 /// The key of that token in a reply.
@@ -99,8 +103,7 @@ pub(crate) fn guess_next(body: &[u8]) -> Option<String> {
     /// Beyond it the token does not stand at the end.
     const TAIL: usize = 4 << 10;
     let tail = &body[body.len().saturating_sub(TAIL)..];
-    let key = format!("\"{NEXT_PAGE_TOKEN}\"");
-    let behind = memchr::memmem::rfind(tail, key.as_bytes())? + key.len();
+    let behind = NEXT.rfind(tail)? + NEXT.needle().len();
     let value = tail[behind..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     let token = std::str::from_utf8(&value[..memchr::memchr(b'"', value)?]).ok()?;
     (!token.is_empty() && !token.contains('\\')).then(|| token.to_owned())
