@@ -282,36 +282,62 @@ impl Excerpt {
     /// As the file says.
     #[inline(never)]
     pub fn read(file: &mut dyn Read, size: usize, wanted: &[&str]) -> io::Result<Option<Self>> {
-        let mut excerpt = Self { bytes: Vec::new(), index: Index::default() };
-        let mut number = 1;
-        excerpt.index.begin(Owner::First, 0, number);
-        let mut is_first = true;
-        let read = in_pieces(file, size, |piece| {
-            let Self { bytes, index } = &mut excerpt;
-            // Where the section starts that is being taken over.
-            let mut from = is_first.then_some(0);
-            is_first = false;
-            let (next, bad) = walk(piece, number, |header, line| {
-                if let Some(from) = from.take() {
-                    bytes.extend_from_slice(&piece[from..header.start]);
-                    index.end(bytes.len());
-                }
-                if header.name.is_some_and(|name| wanted.iter().any(|wanted| wanted.as_bytes() == name)) {
-                    from = Some(header.start);
-                    let length = (header.end + 1).min(piece.len()) - header.start;
-                    index.begin(header.owner(bytes.len()), bytes.len() + length, line + 1);
-                }
-            })?;
-            if let Some(from) = from {
-                bytes.extend_from_slice(&piece[from..]);
+        let mut extract = Extract::new(wanted);
+        let read = in_pieces(file, size, |piece| extract.sections(piece))?;
+        Ok(read.map(|()| extract.excerpt))
+    }
+}
+
+/// An [`Excerpt`] that is being made.
+struct Extract<'w> {
+    excerpt: Excerpt,
+    wanted: &'w [&'w str],
+    /// Of the next line.
+    number: usize,
+}
+
+impl<'w> Extract<'w> {
+    fn new(wanted: &'w [&'w str]) -> Self {
+        let mut index = Index::default();
+        index.begin(Owner::First, 0, 1);
+        Self { excerpt: Excerpt { bytes: Vec::new(), index }, wanted, number: 1 }
+    }
+
+    fn sections(&mut self, piece: &[u8]) -> Option<()> {
+        let Excerpt { bytes, index } = &mut self.excerpt;
+        // Where the section starts that is being taken over: at first what stands before any header.
+        let mut from = (self.number == 1).then_some(0);
+        let (next, bad) = walk(piece, self.number, |header, line| {
+            if let Some(from) = from.take() {
+                bytes.extend_from_slice(&piece[from..header.start]);
                 index.end(bytes.len());
             }
-            index.first_bad_line = index.first_bad_line.or(bad);
-            number = next;
-            Some(())
+            if header.name.is_some_and(|name| self.wanted.iter().any(|wanted| wanted.as_bytes() == name)) {
+                from = Some(header.start);
+                let length = (header.end + 1).min(piece.len()) - header.start;
+                index.begin(header.owner(bytes.len()), bytes.len() + length, line + 1);
+            }
         })?;
-        Ok(read.map(|()| excerpt))
+        if let Some(from) = from {
+            bytes.extend_from_slice(&piece[from..]);
+            index.end(bytes.len());
+        }
+        index.first_bad_line = index.first_bad_line.or(bad);
+        self.number = next;
+        Some(())
     }
+}
+
+/// An excerpt and a listing of the same file, which is read once: see [`Excerpt::read`] and [`Listing::read`].
+///
+/// # Errors
+/// As the file says.
+#[inline(never)]
+pub fn read_both(file: &mut dyn Read, size: usize, wanted: &[&str], nameless: &str, keys: [&str; 2]) -> io::Result<Option<(Excerpt, Listing)>> {
+    let mut extract = Extract::new(wanted);
+    let mut look = Look::of_unique(size, nameless, keys);
+    let read = in_pieces(file, size, |piece| extract.sections(piece).and_then(|()| look.sections(piece)))?;
+    Ok(read.and_then(|()| Some((extract.excerpt, look.listing()?))))
 }
 
 /// Few sections are shorter: what the room for all of them is reckoned by.
@@ -338,11 +364,7 @@ impl Listing {
     /// As the file says.
     #[inline(never)]
     pub fn read(file: &mut dyn Read, size: usize, nameless: &str, keys: [&str; 2]) -> io::Result<Option<Self>> {
-        let mut look = Look::new(nameless, keys);
-        let count = size / BYTES_OF_A_SECTION;
-        look.seen = Some(HashSet::with_capacity_and_hasher(count, BuildHasherDefault::default()));
-        look.lengths.reserve(count);
-        look.lines.reserve(size);
+        let mut look = Look::of_unique(size, nameless, keys);
         let read = in_pieces(file, size, |piece| look.sections(piece))?;
         Ok(read.and_then(|()| look.listing()))
     }
@@ -421,6 +443,17 @@ impl<'k> Look<'k> {
             seen: None,
             lines: Vec::new(),
             lengths: Vec::new(),
+        }
+    }
+
+    /// Of a file of about this size, in which no section may be written twice.
+    fn of_unique(size: usize, nameless: &'k str, keys: [&'k str; 2]) -> Self {
+        let count = size / BYTES_OF_A_SECTION;
+        Self {
+            seen: Some(HashSet::with_capacity_and_hasher(count, BuildHasherDefault::default())),
+            lines: Vec::with_capacity(size),
+            lengths: Vec::with_capacity(count),
+            ..Self::new(nameless, keys)
         }
     }
 

@@ -56,6 +56,12 @@ pub(crate) struct Profile<'a> {
     fields: Vec<RawField>,
 }
 
+impl Excerpt {
+    fn new(names: &[&str], excerpt: ini::Excerpt) -> Self {
+        Self { names: names.iter().map(|name| (*name).to_owned()).collect(), document: Document::of_excerpt(excerpt) }
+    }
+}
+
 impl<'a> Profile<'a> {
     /// The value of an attribute in this section; empty counts as absent.
     pub(crate) fn get(&self, attr: Attr) -> Option<Cow<'a, str>> {
@@ -115,11 +121,10 @@ impl ProfileFile {
         if let Some(document) = self.document.get() {
             return Ok(document.as_ref());
         }
-        let document = match self.open()? {
-            Some(file) => Some(self.understood(file)?),
-            None => None,
-        };
-        Ok(self.document.get_or_init(|| document).as_ref())
+        match self.open()? {
+            Some(file) => self.keep(file),
+            None => Ok(self.document.get_or_init(|| None).as_ref()),
+        }
     }
 
     /// `None` if there is no file, or no place where one could be.
@@ -132,8 +137,10 @@ impl ProfileFile {
         }
     }
 
-    fn understood(&self, file: Opened) -> Result<Document> {
-        understood(self.path()?, file.bytes()?)
+    /// Reads the whole file.
+    fn keep(&self, file: Opened) -> Result<Option<&Document>> {
+        let document = understood(self.path()?, file.bytes()?)?;
+        Ok(self.document.get_or_init(|| Some(document)).as_ref())
     }
 
     /// The contents, as far as they are about a section: of a large file, no more is kept.
@@ -155,16 +162,12 @@ impl ProfileFile {
         };
         let Some(mut file) = self.open()? else { return Ok(self.document.get_or_init(|| None).as_ref()) };
         if file.size() <= LARGE {
-            let document = self.understood(file)?;
-            return Ok(self.document.get_or_init(|| Some(document)).as_ref());
+            return self.keep(file);
         }
         let names = [SETTINGS_SECTION, DEFAULT_SECTION, section];
         let size = file.size();
         match ini::Excerpt::read(file.reader(), size, &names) {
-            Ok(Some(excerpt)) if !file.is_cut() => {
-                let excerpt = Excerpt { names: names.map(ToOwned::to_owned).to_vec(), document: Document::of_excerpt(excerpt) };
-                Ok(Some(&free.get_or_init(|| excerpt).document))
-            }
+            Ok(Some(excerpt)) if !file.is_cut() => Ok(Some(&free.get_or_init(|| Excerpt::new(&names, excerpt)).document)),
             _ => self.document(),
         }
     }
@@ -233,19 +236,7 @@ impl ProfileFile {
     /// # Errors
     /// As [`ProfileFile::document`].
     pub(crate) fn listing(&self) -> Result<Listing> {
-        let listing = match self.document.get() {
-            Some(None) => return Ok(Listing::default()),
-            Some(Some(document)) => document.listing(LISTED),
-            None => match self.open()? {
-                None => return Ok(Listing::default()),
-                Some(mut file) => {
-                    let size = file.size();
-                    let listing = Listing::read(file.reader(), size, DEFAULT_SECTION, LISTED);
-                    listing.ok().flatten().filter(|_| !file.is_cut())
-                }
-            },
-        };
-        if let Some(listing) = listing {
+        if let Some(listing) = self.glance()? {
             return Ok(listing);
         }
         let mut listing = Listing::default();
@@ -255,17 +246,40 @@ impl ProfileFile {
         Ok(listing)
     }
 
+    /// The listing of a file that is plain enough; what else whoever lists a large one asks for is kept.
+    fn glance(&self) -> Result<Option<Listing>> {
+        let document = match self.document.get() {
+            Some(document) => document.as_ref(),
+            None => match self.open()? {
+                None => None,
+                Some(file) if file.size() <= LARGE => self.keep(file)?,
+                Some(mut file) => {
+                    let size = file.size();
+                    let names = [SETTINGS_SECTION, DEFAULT_SECTION];
+                    let both = ini::read_both(file.reader(), size, &names, DEFAULT_SECTION, LISTED).ok().flatten();
+                    let Some((excerpt, listing)) = both.filter(|_| !file.is_cut()) else { return Ok(None) };
+                    let _kept = self.excerpts[0].get_or_init(|| Excerpt::new(&names, excerpt));
+                    return Ok(Some(listing));
+                }
+            },
+        };
+        Ok(document.map_or_else(|| Some(Listing::default()), |document| document.listing(LISTED)))
+    }
+
     /// As [`ProfileFile::listing`], of a large file a part at a time: a name that is written twice may come twice there.
     ///
     /// # Errors
     /// As [`ProfileFile::document`].
     pub(crate) fn listing_in_parts(&self, mut each: impl FnMut(&Listing)) -> Result<()> {
         if self.document.get().is_none()
-            && let Some(mut file) = self.open()?.filter(|file| file.size() > LARGE)
+            && let Some(mut file) = self.open()?
         {
             let size = file.size();
-            let read = Listing::in_parts(file.reader(), size, DEFAULT_SECTION, LISTED, &mut each);
-            if matches!(read, Ok(Some(()))) && !file.is_cut() {
+            if size <= LARGE {
+                self.keep(file)?;
+            } else if let Ok(Some(())) = Listing::in_parts(file.reader(), size, DEFAULT_SECTION, LISTED, &mut each)
+                && !file.is_cut()
+            {
                 return Ok(());
             }
         }

@@ -65,6 +65,9 @@ struct Listed<'a> {
 
 fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
     let path = context.file.path()?;
+    let skips = arguments::is_on(matches, "skip-validate");
+    // What is asked of a large file further down is read along with it.
+    let listing = if skips && context.globals.output == OutputFormat::Text { Some(context.file.listing()?) } else { None };
     if !context.file.exists()? {
         let path = path.display();
         return Err(Failure::new(format!(
@@ -76,9 +79,7 @@ fn run(context: &Context<'_>, matches: &ArgMatches) -> Result<()> {
         context.ui.warn(&format!("{bad}. This line is ignored here; other tools refuse the whole file"));
     }
     let default = context.file.default_profile()?;
-    let skips = arguments::is_on(matches, "skip-validate");
-    if skips && context.globals.output == OutputFormat::Text {
-        let listing = context.file.listing()?;
+    if let Some(listing) = listing {
         let row = |(name, host)| Row { name, host: Cow::Borrowed(host), valid: false };
         let rows = || listing.iter().map(row);
         return match listing.longest() {
