@@ -1,6 +1,6 @@
 //! The SDKs at work while one token after the other ends: a hundred calls each, and none is refused.
 //!
-//! What each does with a token of three seconds: Python, Java and JavaScript take it for ended 40 seconds before it is, so every call asks our program, with
+//! What each does with a token of a few seconds: Python, Java and JavaScript take it for ended 40 seconds before it is, so every call asks our program, with
 //! `--force-refresh` where the SDK knows that; Go keeps it for about half of its life. We renew when half of the life is over, or when a new one is asked for and the
 //! present one is older than two seconds; the other calls get what is in the store.
 
@@ -12,7 +12,9 @@ use super::signed_in::SignedIn;
 use crate::harness::set_mode;
 
 const CALLS: usize = 100;
-const PAUSE_MS: u32 = 60;
+const PAUSE_MS: u32 = 90;
+/// Seconds that a token lives. Half of it is what a call may take on a busy machine before its token ends under it.
+const LIFE: u32 = 5;
 
 /// Single-use refresh tokens, and access tokens that live so long.
 fn living(access_token_seconds: u32) -> Terms {
@@ -34,7 +36,7 @@ fn went_well(sdk: Sdk, signed_in: &SignedIn, seen: &Seen) {
 }
 
 fn across_expiries(sdk: Sdk) {
-    with_our_program(sdk, &SignedIn::in_the_file(&living(3)));
+    with_our_program(sdk, &SignedIn::in_the_file(&living(LIFE)));
 }
 
 fn with_our_program(sdk: Sdk, signed_in: &SignedIn) {
@@ -44,7 +46,7 @@ fn with_our_program(sdk: Sdk, signed_in: &SignedIn) {
 
 /// With a program that says it is an old CLI, which knows hosts but no profiles. SDKs then ask for `auth token --host`.
 fn as_an_old_cli(sdk: Sdk) {
-    let signed_in = SignedIn::in_the_file(&living(3));
+    let signed_in = SignedIn::in_the_file(&living(LIFE));
     let home = &signed_in.home;
     let program = home.path().join("old/databricks");
     std::fs::create_dir(home.path().join("old")).expect("own folder");
@@ -98,5 +100,5 @@ fn every_sdk_with_an_old_cli() {
 
 #[test]
 fn an_sdk_across_expiries_with_the_keyring() {
-    with_our_program(Sdk::Go, &SignedIn::in_the_keyring(&living(3)));
+    with_our_program(Sdk::Go, &SignedIn::in_the_keyring(&living(LIFE)));
 }
