@@ -32,8 +32,7 @@ const CANCELLING: Duration = Duration::from_secs(10);
 const MOST_CLIENTS: usize = 4_000;
 /// What is on its way to the server, and to the client, for each connection: queries are short, and a TLS record has at most 16 KiB.
 const BUFFERS: (usize, usize) = (4 << 10, 16 << 10);
-/// So long a login waits for a server that restarts, and so often it asks whether it is back.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So often a login asks whether a server that restarts is back.
 const AGAIN: Duration = Duration::from_millis(100);
 /// `invalid_catalog_name`: there is no database of that name.
 const NO_DATABASE: &str = "3D000";
@@ -383,18 +382,21 @@ fn is_same(given: &[u8], right: &[u8]) -> bool {
 /// Logs in; waits a little for a server that lets nobody in while it restarts.
 async fn log_in(door: &Door, startup: &Startup) -> Result<LoggedIn, Refusal> {
     let began = Instant::now();
-    let mut is_told = false;
+    let mut patience = Duration::ZERO;
     loop {
-        match log_in_now(door, startup).await {
-            Err(refusal) if refusal.may_pass() && began.elapsed() < PATIENCE => {
-                if !is_told {
-                    is_told = true;
-                    ui::aside(&format!("The server refuses connections; a login waits up to {} seconds for it.", PATIENCE.as_secs()));
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
+        let refusal = match log_in_now(door, startup).await {
+            Err(refusal) => refusal,
             done => return done,
+        };
+        let Some(wanted) = refusal.patience() else { return Err(refusal) };
+        if wanted > patience {
+            patience = wanted;
+            ui::aside(&format!("The server refuses connections; a login waits up to {} seconds for it.", patience.as_secs()));
         }
+        if began.elapsed() >= patience {
+            return Err(refusal);
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

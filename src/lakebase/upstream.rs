@@ -35,6 +35,11 @@ const VIOLATION: &str = "08P01";
 /// `cannot_connect_now`: the server starts, or ends.
 const NOT_NOW: &str = "57P03";
 
+/// A server that is not there may be gone for good.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// One that says itself that it starts or ends will mostly be there again; how soon depends on what it has to write.
+const PATIENCE_AS_TOLD: Duration = Duration::from_secs(30);
+
 /// A server by its address.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -62,12 +67,12 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the server may be about to restart: it lets nobody in now, and nothing was lost by asking.
-    pub(super) fn may_pass(&self) -> bool {
+    /// How long a server is waited for that lets nobody in now, because it may be about to restart; nothing was lost by asking. `None` where waiting does not help.
+    pub(super) fn patience(&self) -> Option<Duration> {
         match self {
-            Self::Trouble(_) => false,
-            Self::Closed(_) => true,
-            Self::Server(packet) => wire::error_field(&packet[5..], b'C') == NOT_NOW,
+            Self::Trouble(_) => None,
+            Self::Closed(_) => Some(PATIENCE),
+            Self::Server(packet) => (wire::error_field(&packet[5..], b'C') == NOT_NOW).then_some(PATIENCE_AS_TOLD),
         }
     }
 }

@@ -160,3 +160,14 @@ fn the_password_goes_to_the_server_of_that_name_only() {
     let (outcome, heard) = login_at(&[Read(8), Tls, Hear, ASKS, Hear, Hang], "elsewhere.example", PATIENT);
     assert!(outcome.contains("was not trusted, and nothing was sent to it") && heard.is_empty(), "{outcome}");
 }
+
+#[test]
+fn a_server_that_says_it_restarts_is_waited_for_longest() {
+    let told = |code: &str| {
+        let body = format!("SFATAL\0C{code}\0Mwords\0\0");
+        Refusal::Server([b"E", &u32::try_from(body.len() + 4).expect("short").to_be_bytes()[..], body.as_bytes()].concat())
+    };
+    let gone = Refusal::Closed(Trouble { code: UNREACHABLE, message: String::new(), hint: String::new() });
+    assert!(told("57P03").patience() > gone.patience() && gone.patience().is_some());
+    assert_eq!(told("28P01").patience(), None);
+}
