@@ -1,7 +1,7 @@
 //! Commands of the official CLI that we do not have: what is said, and how they are handed over.
 
 use super::{binary, stderr_of};
-use crate::harness::{Home, profile, set_mode};
+use crate::harness::{Home, copy_program, profile, set_mode};
 use crate::workspace::Workspace;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -244,6 +244,6 @@ fn it_never_hands_over_to_itself() {
     assert_eq!(outcome.status.code(), Some(1));
     outcome.says(&format!("Error: {} was started 8 times and always came back here", again.display()));
     let copy = home.path().join("copy");
-    std::fs::copy(own, &copy).unwrap();
+    copy_program(&copy);
     home.script("databricks jobs list").env(FALLBACK, &copy).run().says("which is this program itself");
 }

@@ -241,7 +241,7 @@ fn e2_another_process_of_the_same_user_sees_neither_memory_nor_environment_and_n
     std::fs::set_permissions(bench.around(), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::set_permissions(bench.home(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let program = bench.around().join("databricks");
-    std::fs::copy(DATABRICKS, &program).unwrap();
+    crate::harness::copy_program(&program);
     // Everything may look at everything else of its user, but for what the process itself forbids; and cores are allowed.
     let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
     let mut command = bench.program(if is_root() { other[0] } else { "env" });

@@ -171,7 +171,7 @@ fn a10_a_file_of_somebody_else_is_refused_with_the_reason() {
         std::fs::set_permissions(bench.home(), std::fs::Permissions::from_mode(0o777)).unwrap();
         // Where the build lies may be closed to others.
         let program = bench.around().join("databricks");
-        std::fs::copy(DATABRICKS, &program).unwrap();
+        crate::harness::copy_program(&program);
         for arguments in READING.iter().chain([&CONFIGURE]) {
             let mut command = bench.program("setpriv");
             command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program).args(*arguments);

@@ -332,7 +332,7 @@ fn a9_another_user_in_a_shared_folder_gets_nothing_and_breaks_nothing() {
     open(bench.home(), 0o755);
     open(&victim, 0o644);
     let program = bench.around().join("databricks");
-    std::fs::copy(DATABRICKS, &program).unwrap();
+    crate::harness::copy_program(&program);
     assert_eq!(finish(bench.program("chown").args(["-R", "65533:65533"]).arg(bench.home()), None).code(), 0);
     let (name, loot, script) = (shared.join("databricks-65533"), shared.join("loot"), shared.join("attacker.py"));
     std::fs::write(&script, ATTACKER).unwrap();
@@ -506,7 +506,7 @@ fn e2_nobody_looks_into_keeper_watcher_or_broker_and_no_core_is_left() {
     std::fs::set_permissions(bench.around(), std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.write_config(format!("[p]\nhost = {}\ntoken = {}\n", workspace.url(), workspace.token()));
     let program = bench.around().join("databricks");
-    std::fs::copy(DATABRICKS, &program).unwrap();
+    crate::harness::copy_program(&program);
     let own = |words: &[&str]| {
         let mut command = if is_root() { as_user(&bench, other) } else { bench.program("env") };
         command.args(words);

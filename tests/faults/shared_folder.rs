@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, DATABRICKS, Outcome, finish, has, is_root, skip};
+use super::bench::{Bench, Outcome, finish, has, is_root, skip};
 use crate::workspace::Workspace;
 
 const ATTACKER: &str = "65534";
@@ -85,7 +85,7 @@ impl Scene {
         let precious = bench.home().join("precious");
         std::fs::write(&precious, "precious").unwrap();
         let program = bench.around().join("databricks");
-        std::fs::copy(DATABRICKS, &program).unwrap();
+        crate::harness::copy_program(&program);
         finish(bench.program("chown").args(["-R", "65533:65533"]).arg(bench.home()), None).succeeded();
         let shared = bench.around().join("shared");
         std::fs::create_dir(&shared).unwrap();

@@ -268,6 +268,12 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// Copies our program, by a process of its own: of a file that this process writes, a child that another test starts meanwhile has a handle until it becomes its program, and a file that
+/// somebody writes cannot be started ("Text file busy").
+pub(crate) fn copy_program(to: &Path) {
+    assert!(std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_databricks")).arg(to).status().unwrap().success(), "{} was not written", to.display());
+}
+
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }

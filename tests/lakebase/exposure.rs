@@ -3,7 +3,7 @@
 use super::door::Door;
 use super::logins::{keep_secret, setting};
 use super::postgres::free_port;
-use crate::harness::set_mode;
+use crate::harness::{copy_program, set_mode};
 use std::collections::BTreeSet;
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -78,7 +78,7 @@ fn e2_nobody_looks_into_the_door_and_it_leaves_no_core() {
     let root = rustix::process::geteuid().is_root();
     let other = if root { "setpriv --reuid=65534 --regid=65534 --clear-groups" } else { "env" };
     let around = home.path().parent().unwrap().to_owned();
-    std::fs::copy(env!("CARGO_BIN_EXE_databricks"), home.work().join("databricks")).unwrap();
+    copy_program(&home.work().join("databricks"));
     if root {
         give(&around);
     }
