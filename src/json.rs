@@ -1,6 +1,6 @@
 //! JSON as it comes from services and stands in files: read by [`Scanner`], which is quick and takes exactly what serde takes, up to [`DEEPEST`] levels; the tests here hold the two together.
 
-pub(crate) use databricks_hot::json::{DEEPEST, Scanner};
+pub(crate) use databricks_hot::json::{DEEPEST, Member, Scanner};
 
 /// Text that is JSON, or nearly: for tests that hold two readers together.
 #[cfg(test)]

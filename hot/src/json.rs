@@ -34,6 +34,46 @@ impl Text {
     }
 }
 
+/// A member of an object: where its key and its value stand in the object as it is written. A list has hundreds of thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Of the first quote of the key.
+    key: u32,
+    /// Of the key with its quotes; and [`ESCAPED`].
+    length: u32,
+    value: u32,
+    value_end: u32,
+}
+
+/// Marks a key with a backslash in it. No object is as long.
+const ESCAPED: u32 = 1 << 31;
+
+impl Member {
+    /// Of the members of an object, as [`Scanner::members`] found them, the value of a key as it is written; of several, the last counts.
+    #[inline(never)]
+    #[must_use]
+    pub fn find<'a>(members: &[Self], object: &'a str, key: &str) -> Option<&'a str> {
+        let length = key.len() + 2;
+        let has_key = |member: &&Self| {
+            let start = member.key as usize;
+            if member.length as usize == length {
+                object.as_bytes().get(start + 1..start + length - 1) == Some(key.as_bytes())
+            } else {
+                member.length > ESCAPED && member.has_escaped_key(object, key)
+            }
+        };
+        let found = members.iter().rfind(has_key)?;
+        object.get(found.value as usize..found.value_end as usize)
+    }
+
+    #[cold]
+    fn has_escaped_key(&self, object: &str, key: &str) -> bool {
+        let start = self.key as usize;
+        let end = start + (self.length & !ESCAPED) as usize;
+        (Text { start, end, escaped: true }).decoded(object).is_some_and(|own| own == key)
+    }
+}
+
 /// A place in a JSON text. Each method reads one thing from there on and steps behind it; `None` says that something else stands there, and ends the reading.
 #[derive(Clone, Debug)]
 pub struct Scanner<'a> {
@@ -72,13 +112,6 @@ impl<'a> Scanner<'a> {
     #[must_use]
     pub fn left(&self) -> usize {
         self.text.len() - self.at
-    }
-
-    /// What stands between here and a later place of the same text.
-    #[must_use]
-    #[inline]
-    pub fn until(&self, later: &Self) -> Option<&'a str> {
-        self.text.get(self.at..later.at)
     }
 
     /// Steps behind the white space at the end of the text; whether there was some, and nothing else.
@@ -175,17 +208,26 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at)
     }
 
-    /// Adds the members of an object: each key, and its value as it is written.
+    /// Adds the members of an object, and hands on the object as it is written.
     #[inline(never)]
-    pub fn members(&mut self, members: &mut Vec<(Cow<'a, str>, &'a str)>) -> Option<()> {
+    pub fn members(&mut self, members: &mut Vec<Member>) -> Option<&'a str> {
         let bytes = self.text.as_bytes();
         let (start, _) = visible(bytes, self.at).filter(|(_, byte)| *byte == b'{')?;
         self.at = end_of_object(bytes, start, |key, value| {
             let end = end_of_flat_value(bytes, value, DEEPEST)?;
-            members.push((key.decoded(self.text)?, self.text.get(value..end)?));
+            #[expect(clippy::cast_possible_truncation, reason = "an object that is too large for these numbers is refused below, before anybody sees them")]
+            let [own, mut length, value, value_end] = [key.start - start, key.end - key.start, value - start, end - start].map(|number| number as u32);
+            if key.escaped {
+                key.decoded(self.text)?;
+                length |= ESCAPED;
+            }
+            members.push(Member { key: own, length, value, value_end });
             Some(end)
         })?;
-        Some(())
+        if self.at - start >= ESCAPED as usize {
+            return None;
+        }
+        self.text.get(start..self.at)
     }
 
     /// A number, `true`, `false` or `null`, as it is written.

@@ -559,7 +559,7 @@ fn show_list(context: &Context<'_>, workspace: &Workspace, endpoint: &'static En
 }
 
 /// The keys of a listed item.
-pub(crate) fn object<'p>(page: &'p Page<'_>, listed: &Listed<'_>, workspace: &Workspace) -> Result<Item<'p>> {
+pub(crate) fn object<'p>(page: &'p Page<'_>, listed: &Listed<'p>, workspace: &Workspace) -> Result<Item<'p>> {
     page.item(listed).ok_or_else(|| Failure::new(format!("{} listed something that is no object", workspace.credential.host)).into())
 }
 

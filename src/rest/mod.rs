@@ -2,15 +2,14 @@
 //! reply is shown. Adding a call is adding a constant; adding an API is one file and its line in [`GROUPS`].
 
 use std::borrow::Cow;
-use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use crate::config::attributes::Attr;
 use crate::http::Verb;
-use crate::rest::paging::Key;
+use crate::json::{Member, Scanner};
 
 mod clusters;
 pub(crate) mod current_user;
@@ -283,49 +282,26 @@ pub(crate) enum Cell {
     Made(fn(&Item<'_>, Timestamp) -> String),
 }
 
-/// An item of a list: its keys with their raw JSON, in the order in which they came.
+/// A JSON object, as an item of a list is one: its text, and where its members stand in it.
 #[derive(Debug)]
-pub(crate) enum Item<'a> {
-    Own(Vec<Member<'a>>),
-    OfPage(&'a [Member<'a>]),
+pub(crate) struct Item<'a> {
+    raw: &'a str,
+    members: Cow<'a, [Member]>,
 }
-
-/// A key, and its raw JSON.
-pub(crate) type Member<'a> = (Cow<'a, str>, &'a str);
 
 impl<'a> Item<'a> {
     /// The raw JSON of a key; of several, the last counts.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
-        self.members().iter().rfind(|(own, _)| own == key).map(|(_, raw)| *raw)
-    }
-
-    fn members(&self) -> &[Member<'a>] {
-        match self {
-            Self::Own(members) => members,
-            Self::OfPage(members) => members,
-        }
+        Member::find(&self.members, self.raw, key)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Item<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Item<'de>, M::Error> {
-                let mut fields = Vec::new();
-                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    fields.push((key, value.get()));
-                }
-                Ok(Item::Own(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
+        let mut members = Vec::new();
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let raw = Scanner::new(text).members(&mut members).ok_or_else(|| D::Error::custom("invalid type: expected a JSON object"))?;
+        Ok(Item { raw, members: Cow::Owned(members) })
     }
 }
 
@@ -366,7 +342,28 @@ pub(crate) fn path_segment(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::json::any_nearly_json;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
+        /// An item has the members that serde finds in it.
+        #[test]
+        fn an_item_has_its_members(text in any_nearly_json()) {
+            let known: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(&text).ok();
+            let item: Option<Item<'_>> = serde_json::from_str(&text).ok();
+            prop_assert_eq!(item.is_some(), known.is_some(), "{}", text);
+            let keys = known.iter().flat_map(BTreeMap::keys).map(String::as_str).chain(["a", "items", "a\\u00e9b", ""]);
+            for key in keys {
+                let value = known.as_ref().and_then(|known| known.get(key)).map(|value| value.get());
+                prop_assert_eq!(item.as_ref().and_then(|item| item.get(key)), value, "{} of {}", key, text);
+            }
+        }
+    }
 
     #[test]
     fn a_text_is_what_its_json_means() {

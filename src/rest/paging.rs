@@ -9,8 +9,8 @@ use memchr::memmem::FinderRev;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::Scanner;
-use crate::rest::{Item, Member};
+use crate::json::{Member, Scanner};
+use crate::rest::Item;
 
 /// One page.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) struct Page<'a> {
     start: Option<u64>,
     total: Option<u64>,
     /// Those of all items, one behind the other: thousands of pages are read, and memory for each item takes longer than its reading.
-    members: Vec<Member<'a>>,
+    members: Vec<Member>,
 }
 
 /// An item of a page.
@@ -60,8 +60,8 @@ pub(crate) trait Take {
 
 impl Page<'_> {
     /// The keys of an item, if they were asked for and it is an object.
-    pub(crate) fn item(&self, listed: &Listed<'_>) -> Option<Item<'_>> {
-        self.members.get(listed.members.clone()?).map(Item::OfPage)
+    pub(crate) fn item<'p>(&'p self, listed: &Listed<'p>) -> Option<Item<'p>> {
+        Some(Item { raw: listed.raw, members: Cow::Borrowed(self.members.get(listed.members.clone()?)?) })
     }
 
     /// The query parameter that asks for the next page.
@@ -181,10 +181,9 @@ impl<'a> Page<'a> {
                 return taker.take(scanner);
             }
             if scanner.peek()? == b'{' {
-                let start = scanner.clone();
                 let first = self.members.len();
-                scanner.members(&mut self.members)?;
-                self.items.push(Listed { raw: start.until(scanner)?, members: Some(first..self.members.len()) });
+                let raw = scanner.members(&mut self.members)?;
+                self.items.push(Listed { raw, members: Some(first..self.members.len()) });
             } else {
                 self.items.push(Listed { raw: scanner.value()?, members: None });
             }
@@ -200,10 +199,10 @@ fn parse_page<'a>(body: &'a [u8], key: Option<&str>, keys: bool) -> serde_json::
     reader.end()?;
     page.count = page.items.len();
     for listed in page.items.iter_mut().filter(|_| keys) {
-        if let Ok(item) = serde_json::from_str::<Item<'_>>(listed.raw) {
-            let first = page.members.len();
-            page.members.extend_from_slice(item.members());
-            listed.members = Some(first..page.members.len());
+        let first = page.members.len();
+        match Scanner::new(listed.raw).members(&mut page.members) {
+            Some(_) => listed.members = Some(first..page.members.len()),
+            None => page.members.truncate(first),
         }
     }
     Ok(page)
