@@ -35,7 +35,9 @@ pub(crate) fn kind(field: &Field) -> Option<&'static str> {
 #[derive(Debug)]
 pub(crate) struct Sighting {
     picker: &'static Picker,
-    names: Vec<(String, String)>,
+    /// As they are written in the file.
+    lines: String,
+    count: usize,
 }
 
 impl Sighting {
@@ -43,29 +45,39 @@ impl Sighting {
     pub(crate) fn of(list: &'static Endpoint) -> Option<Self> {
         let fields = rest::GROUPS.iter().flat_map(|group| group.endpoints).flat_map(|endpoint| endpoint.fields);
         let mut pickers = fields.filter_map(|field| if let Input::Argument(picker) | Input::Each(picker) = &field.input { Some(picker) } else { None });
-        Some(Self { picker: pickers.find(|picker| std::ptr::eq(picker.from, list))?, names: Vec::new() })
+        Some(Self { picker: pickers.find(|picker| std::ptr::eq(picker.from, list))?, lines: String::new(), count: 0 })
     }
 
     /// Whether there is room for more.
     pub(crate) fn wants_more(&self) -> bool {
-        self.names.len() < MOST
+        self.count < MOST
     }
 
     pub(crate) fn see(&mut self, item: &Item<'_>) {
-        if self.wants_more() {
-            self.names.push((text_of(item, self.picker.id).into_owned(), text_of(item, self.picker.title).into_owned()));
+        if !self.wants_more() {
+            return;
         }
+        let id = text_of(item, self.picker.id);
+        if is_fit(&id) {
+            write(&mut self.lines, self.picker.from.path, &id, &text_of(item, self.picker.title));
+            self.count += 1;
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        self.picker.from.path
     }
 
     /// Keeps the names. `whole` says that the list had no others: then what is not in it is gone.
     pub(crate) fn keep(self, env: &Env, host: &Host, whole: bool) {
         if let Some(cache) = Cache::of(env) {
             // Most lists are as they were the last time: then nothing is taken apart, locked or written.
-            if whole && cache.holds(host, self.picker.from.path, &self.names) {
+            if whole && cache.holds(host, self.kind(), &self.lines) {
                 return;
             }
+            let new: Names = parsed(&self.lines).map(|(_, id, title)| (id.to_owned(), title.to_owned())).collect();
             let known = |old: &Names| if whole { Vec::new() } else { old.clone() };
-            cache.change(host, self.picker.from.path, |old| merged(&self.names, &known(old)));
+            cache.change(host, self.kind(), |old| merged(&new, &known(old)));
         }
     }
 }
@@ -95,8 +107,24 @@ type Names = Vec<(String, String)>;
 
 fn merged(new: &Names, old: &Names) -> Names {
     let mut seen = std::collections::HashSet::new();
-    let kept = |(id, _): &&(String, String)| !id.is_empty() && id.len() <= LONGEST && text::is_safe(id);
-    new.iter().chain(old).filter(kept).filter(|(id, _)| seen.insert(id.as_str())).take(MOST).cloned().collect()
+    new.iter().chain(old).filter(|(id, _)| is_fit(id) && seen.insert(id.as_str())).take(MOST).cloned().collect()
+}
+
+/// Whether an id is one that people type.
+fn is_fit(id: &str) -> bool {
+    !id.is_empty() && id.len() <= LONGEST && text::is_safe(id)
+}
+
+/// Adds the line of a name, whose id is fit.
+fn write(lines: &mut String, kind: &str, id: &str, title: &str) {
+    let title: Cow<'_, str> = if title.len() <= LONGEST && text::is_safe(title) {
+        title.into()
+    } else {
+        title.chars().take(LONGEST).map(|c| if text::is_unsafe(c) { ' ' } else { c }).collect()
+    };
+    for part in [kind, "\t", id, "\t", &title, "\n"] {
+        lines.push_str(part);
+    }
 }
 
 /// The folder that holds what was seen.
@@ -121,16 +149,22 @@ impl Cache {
     /// The names of one kind that were seen at a workspace, newest first.
     pub(crate) fn names(&self, host: &Host, kind: &str) -> Names {
         let bytes = files::read(&self.path(host), SIZE_LIMIT).ok().flatten().unwrap_or_default();
-        parsed(&bytes, host).filter(|(own, ..)| *own == kind).map(|(_, id, title)| (id.to_owned(), title.to_owned())).collect()
+        parsed(lines(&bytes, host)).filter(|(own, ..)| *own == kind).map(|(_, id, title)| (id.to_owned(), title.to_owned())).collect()
     }
 
-    /// Whether these are the very names that are kept.
-    fn holds(&self, host: &Host, kind: &str, names: &Names) -> bool {
+    /// Whether the names of a kind that are kept are the ones of these lines.
+    fn holds(&self, host: &Host, kind: &str, names: &str) -> bool {
         let bytes = files::read(&self.path(host), SIZE_LIMIT).ok().flatten().unwrap_or_default();
-        parsed(&bytes, host)
-            .filter(|(own, ..)| *own == kind)
-            .map(|(_, id, title)| (id, title))
-            .eq(names.iter().map(|(id, title)| (id.as_str(), title.as_str())))
+        let is_of_kind = |rest: &str| rest.strip_prefix(kind).is_some_and(|rest| rest.starts_with('\t'));
+        let mut rest = lines(&bytes, host);
+        while !is_of_kind(rest) {
+            match cut(rest, b'\n') {
+                Some((_, next)) => rest = next,
+                None => return names.is_empty(),
+            }
+        }
+        // Those of one kind stand together.
+        rest.strip_prefix(names).is_some_and(|rest| !names.is_empty() && !is_of_kind(rest))
     }
 
     fn change(&self, host: &Host, kind: &str, change: impl Fn(&Names) -> Names) {
@@ -139,19 +173,12 @@ impl Cache {
         }
         let outcome = files::update_with(&self.path(host), SIZE_LIMIT, Care::Cache, |before| {
             let before = before.unwrap_or_default();
-            let (own, others): (Vec<_>, Vec<_>) = parsed(before, host).partition(|(present, ..)| *present == kind);
+            let (own, others): (Vec<_>, Vec<_>) = parsed(lines(before, host)).partition(|(present, ..)| *present == kind);
             let old: Names = own.into_iter().map(|(_, id, title)| (id.to_owned(), title.to_owned())).collect();
             let mut after = format!("{host}\n");
             let new = change(&old);
             for (kind, id, title) in others.into_iter().chain(new.iter().map(|(id, title)| (kind, id.as_str(), title.as_str()))) {
-                let title: Cow<'_, str> = if title.len() <= LONGEST && text::is_safe(title) {
-                    title.into()
-                } else {
-                    title.chars().take(LONGEST).map(|c| if text::is_unsafe(c) { ' ' } else { c }).collect()
-                };
-                for part in [kind, "\t", id, "\t", &title, "\n"] {
-                    after.push_str(part);
-                }
+                write(&mut after, kind, id, title);
             }
             Ok(Some(after.into_bytes()).filter(|after| after != before))
         });
@@ -161,15 +188,21 @@ impl Cache {
 }
 
 /// The lines `kind<TAB>id<TAB>title` below the line that names the host; of a file of another host none.
-fn parsed<'f>(bytes: &'f [u8], host: &Host) -> impl Iterator<Item = (&'f str, &'f str, &'f str)> {
-    fn cut(text: &str, end: u8) -> Option<(&str, &str)> {
-        let at = memchr::memchr(end, text.as_bytes())?;
-        Some((&text[..at], &text[at + 1..]))
+fn lines<'f>(bytes: &'f [u8], host: &Host) -> &'f str {
+    match std::str::from_utf8(bytes).ok().and_then(|text| cut(text, b'\n')) {
+        Some((first, lines)) if first == host.as_str() => lines,
+        _ => "",
     }
-    let (first, mut lines) = std::str::from_utf8(bytes).ok().and_then(|text| cut(text, b'\n')).unwrap_or_default();
-    if first != host.as_str() {
-        lines = "";
-    }
+}
+
+/// What stands before and behind the first of a byte.
+fn cut(text: &str, end: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(end, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// The kind, the id and the title of each line.
+fn parsed(mut lines: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     std::iter::from_fn(move || {
         let (line, rest) = cut(lines, b'\n')?;
         lines = rest;
@@ -211,11 +244,22 @@ mod tests {
         let twin = Host::parse("http://127.0.0.1:80").expect("a host");
         std::fs::copy(cache.path(&host), cache.path(&twin)).expect("a copy");
         assert_eq!(cache.names(&twin, "tokens"), names(&[]));
-        assert!(
-            cache.holds(&host, "tokens", &names(&[("t", "")]))
-                && !cache.holds(&host, "tokens", &names(&[]))
-                && !cache.holds(&twin, "tokens", &names(&[("t", "")]))
-        );
+        assert!(cache.holds(&twin, "tokens", "") && !cache.holds(&twin, "tokens", "tokens\tt\t\n"));
+    }
+
+    #[test]
+    fn a_kind_holds_its_lines_and_no_others() {
+        let (_folder, cache, host) = setting();
+        for (kind, list) in [("a", [("1", "one"), ("2", "two")].as_slice()), ("ab", &[("3", "")]), ("c", &[("4", "")])] {
+            cache.change(&host, kind, |_| names(list));
+            assert!(cache.holds(&host, "a", "a\t1\tone\na\t2\ttwo\n"));
+        }
+        for (kind, lines) in [("ab", "ab\t3\t\n"), ("c", "c\t4\t\n"), ("d", "")] {
+            assert!(cache.holds(&host, kind, lines), "{lines:?}");
+        }
+        for (kind, lines) in [("a", "a\t1\tone\n"), ("a", "a\t1\tone\na\t2\ttwo\na\t3\t\n"), ("a", ""), ("ab", ""), ("d", "d\t1\t\n")] {
+            assert!(!cache.holds(&host, kind, lines), "{lines:?}");
+        }
     }
 
     #[test]
