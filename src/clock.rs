@@ -1,6 +1,7 @@
 //! Time: the only place that asks the operating system what time it is.
 
-use jiff::tz::TimeZone;
+use jiff::civil::Date;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::env::{self, Env};
@@ -57,31 +58,54 @@ pub(crate) fn from_millis(millis: i64) -> Option<Timestamp> {
 
 /// A date and minute in UTC, as tables show it: `2026-11-22 09:30 UTC`.
 pub(crate) fn minute(instant: Timestamp) -> String {
-    // By the printer of RFC 3339, which is quicker than a pattern: a list has thousands.
-    let mut text = instant.to_string();
-    if let Some(date) = text.find('T') {
-        text.truncate(date + "T09:30".len());
-        text.replace_range(date..=date, " ");
-    }
+    let at = Offset::UTC.to_datetime(instant);
+    let mut text = day_of(at.date());
+    text.push(' ');
+    push_two(&mut text, at.hour());
+    text.push(':');
+    push_two(&mut text, at.minute());
     text + " UTC"
 }
 
 /// A date in UTC.
 pub(crate) fn day(instant: Timestamp) -> String {
-    instant.to_string().split('T').next().unwrap_or_default().to_owned()
+    day_of(Offset::UTC.to_datetime(instant).date())
+}
+
+/// A date as RFC 3339 has it, by hand: a list has thousands, and the printer of all formats takes three times as long. With room for what tables add to it.
+fn day_of(date: Date) -> String {
+    let mut text = String::with_capacity(64);
+    match i8::try_from(date.year() / 100) {
+        Ok(century @ 0..) => {
+            push_two(&mut text, century);
+            push_two(&mut text, date.year().rem_euclid(100).try_into().unwrap_or_default());
+        }
+        _ => text += &date.year().to_string(),
+    }
+    for part in [date.month(), date.day()] {
+        text.push('-');
+        push_two(&mut text, part);
+    }
+    text
+}
+
+/// A number from 0 to 99 in two digits.
+fn push_two(text: &mut String, number: i8) {
+    let digits = [number / 10, number % 10].map(|digit| b'0'.saturating_add_signed(digit));
+    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
 
 /// A span rounded to its largest whole unit, as a person says it: `45 seconds`, `3 hours`, `90 days`.
 pub(crate) fn rough(span: SignedDuration) -> String {
     let seconds = span.as_secs().unsigned_abs();
     let (count, unit) = match seconds {
-        0..=119 => (seconds, "second"),
-        120..=7_199 => (seconds / 60, "minute"),
-        7_200..=172_799 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        0..=119 => (seconds, " second"),
+        120..=7_199 => (seconds / 60, " minute"),
+        7_200..=172_799 => (seconds / 3_600, " hour"),
+        _ => (seconds / 86_400, " day"),
     };
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
+    count.to_string() + unit + plural
 }
 
 #[cfg(test)]
@@ -116,5 +140,18 @@ mod tests {
     fn milliseconds_out_of_range_are_no_instant() {
         assert_eq!(from_millis(1_700_003_600_000).map(minute).as_deref(), Some("2023-11-14 23:13 UTC"));
         assert!(from_millis(i64::MAX).is_none());
+    }
+
+    #[test]
+    fn dates_are_those_of_the_library() {
+        for millis in [0, -1, 951_782_400_000, 253_402_207_200_000, -62_135_596_800_000, -377_705_023_201_000, 1_700_003_600_000] {
+            let instant = from_millis(millis).expect("an instant");
+            let printed = instant.to_string();
+            if let Some((date, time)) = printed.split_once('T').filter(|(date, _)| !date.starts_with('-')) {
+                assert_eq!((day(instant), minute(instant)), (date.to_owned(), format!("{date} {} UTC", &time[..5])));
+            } else {
+                assert_eq!((day(instant).as_str(), minute(instant).as_str()), ("-9999-01-02", "-9999-01-02 01:59 UTC"));
+            }
+        }
     }
 }

@@ -138,8 +138,8 @@ fn used(item: &Item<'_>) -> Option<Timestamp> {
 pub(crate) fn last_use(item: &Item<'_>, now: Timestamp) -> String {
     let Some(used) = used(item) else { return String::new() };
     let idle = used.duration_until(now);
-    let mark = if idle >= IDLE { format!(", {} ago!", clock::rough(idle)) } else { String::new() };
-    clock::day(used) + &mark
+    let day = clock::day(used);
+    if idle >= IDLE { day + ", " + &clock::rough(idle) + " ago!" } else { day }
 }
 
 /// When the token ends, in words; with a mark if that is soon, or if the token sits unused.
@@ -162,7 +162,7 @@ pub(crate) fn expiry(item: &Item<'_>, now: Timestamp) -> String {
     };
     let idle = number_of(item, "last_accessed_time").and_then(clock::from_millis).map(|used| used.duration_until(now));
     match idle {
-        Some(idle) if idle >= IDLE => format!("{ends} (unused for {}!)", clock::rough(idle)),
+        Some(idle) if idle >= IDLE => ends + " (unused for " + &clock::rough(idle) + "!)",
         _ => ends,
     }
 }
