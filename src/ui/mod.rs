@@ -202,6 +202,13 @@ impl Ui {
         }
     }
 
+    /// Adds a row that the table expects.
+    pub(crate) fn out_row<'a>(&self, table: &mut Table, cells: impl IntoIterator<Item = output::Cell<'a>>) {
+        if !self.deserted.load(Ordering::Relaxed) {
+            table.write(&mut self.pending(), cells);
+        }
+    }
+
     /// A JSON list to be written item by item, coloured as stdout wants it.
     pub(crate) fn json_array(&self) -> JsonArray {
         JsonArray::new(self.color)

@@ -217,7 +217,7 @@ impl Table {
         table
     }
 
-    /// Makes the columns wide enough for a row that is to come: so a table whose rows are all known can go out in pages, and looks as if it were one.
+    /// Makes the columns wide enough for a row that is to come: so a table whose rows are all known can go out row by row, and looks as if it were written at once.
     pub(crate) fn expect<'a, C: Into<Cell<'a>>>(&mut self, cells: impl IntoIterator<Item = C>) {
         for (width, cell) in self.widths.iter_mut().zip(cells) {
             *width = measured(&cell.into().text).1.min(WIDEST).max(*width);
@@ -239,36 +239,71 @@ impl Table {
     /// Writes the rows added since the last page, below the titles if it is the first.
     pub(crate) fn page(&mut self, out: &mut Vec<u8>) {
         let mut from = 0;
-        if let Some(last) = self.widths.len().checked_sub(1) {
-            for row in self.cells.chunks(self.widths.len()) {
-                let line = out.len();
-                let mut gap = 0;
-                for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
-                    let start = std::mem::replace(&mut from, cell.end);
-                    if start < cell.end {
-                        spaces(out, gap);
-                        gap = 0;
-                        if self.color && cell.tint != Tint::None {
-                            paint(out, cell.tint.code());
-                            append_part(out, &self.text, start, cell.end);
-                            paint(out, "0");
-                        } else {
-                            append_part(out, &self.text, start, cell.end);
-                        }
-                    }
-                    if column < last {
-                        gap += width.saturating_sub(cell.columns) + 2;
-                    }
-                }
-                if !self.color {
-                    // A cell may itself end in spaces.
-                    out.truncate(out.iter().rposition(|byte| *byte != b' ').map_or(line, |last| line.max(last + 1)));
-                }
-                out.push(b'\n');
+        for row in self.cells.chunks(self.widths.len().max(1)) {
+            let mut line = Line::new(out, self.color);
+            for (cell, width) in row.iter().zip(&self.widths) {
+                let start = std::mem::replace(&mut from, cell.end);
+                line.cell(start < cell.end, cell.tint, width.saturating_sub(cell.columns), |out| append_part(out, &self.text, start, cell.end));
             }
+            line.end();
         }
         self.cells.clear();
         self.text.clear();
+    }
+
+    /// Writes a row that was [expected](Self::expect) at once, without a copy of it, below those that wait.
+    pub(crate) fn write<'a, C: Into<Cell<'a>>>(&mut self, out: &mut Vec<u8>, cells: impl IntoIterator<Item = C>) {
+        if !self.cells.is_empty() {
+            self.page(out);
+        }
+        let mut line = Line::new(out, self.color);
+        for (cell, width) in cells.into_iter().map(Into::into).zip(&self.widths) {
+            let (shown, columns) = measured(&cell.text);
+            line.cell(!shown.is_empty(), cell.tint, width.saturating_sub(columns), |out| append(out, shown.as_bytes()));
+        }
+        line.end();
+    }
+}
+
+/// A row that is being written.
+struct Line<'o> {
+    out: &'o mut Vec<u8>,
+    start: usize,
+    color: bool,
+    /// Spaces to be written before the next cell that is not empty.
+    gap: usize,
+}
+
+impl<'o> Line<'o> {
+    fn new(out: &'o mut Vec<u8>, color: bool) -> Self {
+        Self { start: out.len(), out, color, gap: 0 }
+    }
+
+    /// The next cell, that many columns less wide than its column.
+    #[inline]
+    fn cell(&mut self, is_full: bool, tint: Tint, room: usize, text: impl FnOnce(&mut Vec<u8>)) {
+        if is_full {
+            spaces(self.out, std::mem::take(&mut self.gap));
+            let painted = self.color && tint != Tint::None;
+            if painted {
+                paint(self.out, tint.code());
+            }
+            text(self.out);
+            if painted {
+                paint(self.out, "0");
+            }
+        }
+        self.gap += room + 2;
+    }
+
+    #[inline]
+    fn end(self) {
+        if !self.color {
+            // A cell may itself end in spaces.
+            let end = self.out.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+            self.out.truncate(end.max(self.start));
+        }
+        self.out.push(b'\n');
     }
 }
 
@@ -524,11 +559,11 @@ mod tests {
             whole.row(row);
             paged.expect(row);
         }
-        let pages = rows.map(|row| {
-            paged.row(row);
-            page(&mut paged)
-        });
-        assert_eq!(pages.concat(), page(&mut whole));
+        let mut out = Vec::new();
+        for row in rows {
+            paged.write(&mut out, row);
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), page(&mut whole));
     }
 
     #[test]

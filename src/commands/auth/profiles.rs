@@ -133,14 +133,12 @@ fn show<'r>(context: &Context<'_>, widest: impl Iterator<Item = Row<'r>>, rows: 
         table.expect(cells(&row, default));
     }
     for (number, row) in rows.enumerate() {
-        table.row(cells(&row, default));
-        if number % SHOWN_AT_ONCE == SHOWN_AT_ONCE - 1 {
-            context.ui.out_page(&mut table);
-            if context.ui.flush()? == Audience::Gone {
-                return Ok(());
-            }
+        context.ui.out_row(&mut table, cells(&row, default));
+        if number % SHOWN_AT_ONCE == SHOWN_AT_ONCE - 1 && context.ui.flush()? == Audience::Gone {
+            return Ok(());
         }
     }
+    // The titles, where there is no row.
     context.ui.out_page(&mut table);
     Ok(())
 }
