@@ -364,9 +364,22 @@ impl Opened {
         Ok(self.snapshot()?.bytes)
     }
 
+    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.size() + 1];
+        let first = match self.file.read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            first => first?,
+        };
+        bytes.truncate(first);
+        // As much as it should be, though there was room for more: this is its end, and nobody has to ask again.
+        if first == 0 || first != self.size() {
+            self.file.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot, FileError> {
-        let mut bytes = Vec::with_capacity(self.size() + 1);
-        self.file.read_to_end(&mut bytes).map_err(|error| FileError::new("read", &self.path, said(&error)))?;
+        let bytes = self.read_all().map_err(|error| FileError::new("read", &self.path, said(&error)))?;
         if self.is_cut() {
             return Err(self.too_large());
         }
