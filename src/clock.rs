@@ -91,8 +91,7 @@ fn day_of(date: Date) -> String {
 
 /// A number from 0 to 99 in two digits.
 fn push_two(text: &mut String, number: i8) {
-    let digits = [number / 10, number % 10].map(|digit| b'0'.saturating_add_signed(digit));
-    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+    text.extend([number / 10, number % 10].map(|digit| char::from(b'0'.saturating_add_signed(digit))));
 }
 
 /// A span rounded to its largest whole unit, as a person says it: `45 seconds`, `3 hours`, `90 days`.
